@@ -1,0 +1,181 @@
+"""The nouns of the service as frozen dataclasses; what storage returns and services pass on. Knows no wire and no SQL."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from dataclasses import dataclass, field
+from typing import Any
+
+Json = dict[str, Any]
+
+
+def new_id(prefix: str, request_key: str | None = None, part: int = 0) -> str:
+    """Return `PREFIX-` and 24 hex digits: random, or the same for the same `request_key` and `part`.
+
+    An id derived from the idempotency key of the request makes the insert itself idempotent: a crash between
+    the work and the record of its answer cannot do the work twice.
+    """
+    if request_key is None:
+        return f"{prefix}-{secrets.token_hex(12)}"
+    return f"{prefix}-{hashlib.sha256(f'{prefix}:{part}:{request_key}'.encode()).hexdigest()[:24]}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetRecord:
+    """A checked file of examples; the bytes are in the artifact store at `datasets/{id}`."""
+
+    id: str
+    name: str
+    format: str
+    bytes: int
+    sha256: str
+    rows: int
+    input: Json
+    target: Json
+    created_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRecord:
+    """Work in the background. `wanted` is what was asked of a running job: cancel, pause, or nothing."""
+
+    id: str
+    type: str
+    status: str
+    created_at: float
+    request: Json
+    seed: int
+    started_at: float | None = None
+    finished_at: float | None = None
+    progress: Json = field(default_factory=dict)
+    metrics: Json = field(default_factory=dict)
+    model: str | None = None
+    deployment: str | None = None
+    result: Json | None = None
+    error: Json | None = None
+    wanted: str | None = None
+    attempt: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventRecord:
+    """One line of a job's diary."""
+
+    id: str
+    job: str
+    seq: int
+    type: str
+    level: str
+    message: str
+    data: Json
+    created_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckpointRecord:
+    """A state of training; its files are in the artifact store at `jobs/{job}/checkpoints/{step}`."""
+
+    id: str
+    job: str
+    step: int
+    epoch: int
+    metrics: Json
+    bytes: int
+    created_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelRecord:
+    """One version of a model; its bundle is in the artifact store at `models/{name}/{version}`."""
+
+    name: str
+    version: int
+    task: str
+    architecture: Json
+    parameters: int
+    bytes: int
+    sha256: str
+    metrics: Json
+    input: Json
+    target: Json
+    lineage: Json
+    created_at: float
+    owned_by: str = "lmaas"
+    aliases: tuple[str, ...] = ()
+
+    @property
+    def id(self) -> str:
+        """`NAME@VERSION`."""
+        return f"{self.name}@{self.version}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeploymentRecord:
+    """A name that serves predictions; `variants` are dicts of model, weight and role."""
+
+    name: str
+    status: str
+    variants: tuple[Json, ...]
+    revision: int
+    batching: Json
+    metadata: dict[str, str]
+    created_at: float
+    update_policy: Json | None = None
+    error: Json | None = None
+    request_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RevisionRecord:
+    """One state in the history of a deployment's variants."""
+
+    deployment: str
+    revision: int
+    variants: tuple[Json, ...]
+    reason: str
+    actor: str | None
+    created_at: float
+    request_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PredictionRecord:
+    """An answered request with its inputs: bytes as they came, beside their content type."""
+
+    id: str
+    deployment: str
+    model: str
+    outputs: list[Json]
+    rows: int
+    created_at: float
+    user: str | None = None
+    inputs: bytes | None = None
+    inputs_type: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedbackRecord:
+    """A statement about one row of a prediction."""
+
+    id: str
+    prediction_id: str
+    index: int
+    kind: str
+    value: Any
+    weight: float
+    source: str | None
+    metadata: dict[str, str]
+    deployment: str
+    model: str
+    created_at: float
+    applied_in: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageRequest:
+    """Which part of a list is wanted: `limit` items after the id `after`, oldest first if `order` is asc."""
+
+    after: str | None = None
+    limit: int = 20
+    order: str = "desc"

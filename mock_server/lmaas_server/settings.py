@@ -1,0 +1,47 @@
+"""The server's settings: the environment (`LMAAS_SERVER_*`) and what the caller of `create_app` names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Everything that can be set, with its default; see `lmaas-server --help`."""
+
+    model_config = SettingsConfigDict(env_prefix="LMAAS_SERVER_", extra="ignore", frozen=True)
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    data_dir: Path = Path(".lmaas")
+    """Where the database and the artifacts live."""
+    database_url: str | None = None
+    """An SQLAlchemy URL; omitted, SQLite at `data_dir/lmaas.db`."""
+    api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = ()
+    """Comma-separated in the environment. None: everybody on loopback is welcome."""
+    threads: int = Field(default=32, ge=4)
+    """Threads that answer requests."""
+    max_jobs: int = Field(default=1, ge=1)
+    """Jobs that run at once."""
+    job_threads: int = Field(default=2, ge=1)
+    """Torch threads of a training job."""
+    job_memory_mb: int = Field(default=4096, ge=64)
+    """A job whose estimate is above this is refused before it starts."""
+    max_upload_mb: int = Field(default=2048, ge=1)
+    max_body_mb: int = Field(default=64, ge=1)
+    """Of requests that are not uploads."""
+    max_unpacked_mb: int = Field(default=4096, ge=1)
+    """What an archive may unpack to."""
+    rate_limit_per_minute: int | None = Field(default=None, ge=1)
+    """Requests per key; omitted, no limit."""
+    idempotency_hours: float = Field(default=24.0, gt=0)
+    drain_seconds: float = Field(default=10.0, ge=0)
+    """How long a stopping server waits for what it has begun."""
+
+    @field_validator("api_keys", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(key.strip() for key in value.split(",") if key.strip()) if isinstance(value, str) else value

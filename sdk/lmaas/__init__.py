@@ -1,0 +1,1 @@
+"""lmaas: a typed client for Large Models as a Service."""

@@ -1,0 +1,116 @@
+"""Deployments: names under which model versions serve predictions."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from lmaas.types._wire import Metadata, Name, WireObject, WireRequest
+
+Role = Literal["champion", "canary", "shadow"]
+
+
+class VariantSpec(WireRequest):
+    """One version behind a deployment and its share of the traffic."""
+
+    model: str
+    weight: Annotated[float, Field(ge=0, le=1_000_000)] = 1.0
+    """Relative to the sum over all variants; a shadow gets copies, whatever its weight."""
+    role: Role = "champion"
+
+
+class BatchingSpec(WireRequest):
+    """How requests may be computed together."""
+
+    max_batch_size: Annotated[int, Field(ge=1, le=65_536)] = 64
+    max_delay_ms: Annotated[float, Field(ge=0, le=10_000)] = 2.0
+
+
+class UpdatePolicy(WireRequest):
+    """When the deployment starts an update of its own accord; all omitted: never."""
+
+    min_feedback: Annotated[int, Field(ge=1)] | None = None
+    every_seconds: Annotated[float, Field(gt=0)] | None = None
+    on_drift: bool = False
+
+
+class DeploymentCreate(WireRequest):
+    """Serve a model, or several variants, under a name."""
+
+    name: Name
+    model: str | None = None
+    variants: Annotated[tuple[VariantSpec, ...], Field(strict=False, min_length=1, max_length=16)] | None = None
+    """Instead of `model`, where traffic is split."""
+    batching: BatchingSpec | None = None
+    metadata: Metadata = {}
+
+
+class DeploymentUpdate(WireRequest):
+    """Change what is named and leave the rest; new variants make a new revision."""
+
+    model: str | None = None
+    variants: Annotated[tuple[VariantSpec, ...], Field(strict=False, min_length=1, max_length=16)] | None = None
+    batching: BatchingSpec | None = None
+    metadata: Metadata | None = None
+    if_revision: int | None = None
+    """Refuse with a conflict unless the deployment is at this revision."""
+    reason: str | None = None
+
+
+class RollbackRequest(WireRequest):
+    """Go back to an earlier revision; omitted, to the one before the current."""
+
+    revision: Annotated[int, Field(ge=1)] | None = None
+    reason: str | None = None
+
+
+class Variant(WireObject):
+    """One version behind a deployment."""
+
+    model: str
+    weight: float
+    role: Role | str
+
+
+class Batching(WireObject):
+    """How requests may be computed together."""
+
+    max_batch_size: int
+    max_delay_ms: float
+
+
+class Deployment(WireObject):
+    """A name that serves predictions."""
+
+    id: str
+    object: Literal["deployment"] | str = "deployment"
+    name: str
+    status: Literal["starting", "ready", "failed", "stopped"] | str
+    variants: list[Variant]
+    revision: int
+    batching: Batching
+    update_policy: dict[str, Any] | None = None
+    stats: dict[str, Any]
+    error: dict[str, Any] | None = None
+    metadata: dict[str, str] = {}
+    created_at: float
+
+    @property
+    def model(self) -> str:
+        """The version that answers: the champion with the largest share of the traffic."""
+        champions = [v for v in self.variants if v.role == "champion"] or self.variants
+        return max(champions, key=lambda v: v.weight).model
+
+
+class DeploymentRevision(WireObject):
+    """One state in the history of a deployment's variants."""
+
+    id: str
+    object: Literal["deployment.revision"] | str = "deployment.revision"
+    deployment: str
+    revision: int
+    variants: list[Variant]
+    reason: str
+    actor: str | None = None
+    created_at: float

@@ -1,0 +1,174 @@
+"""Jobs: training, evaluation and update, asked for and watched."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from lmaas.types._wire import Metadata, Name, WireObject, WireRequest
+from lmaas.types.architectures import Architecture
+from lmaas.types.optimizers import Loss, Optimizer, Schedule
+
+JobType = Literal["training", "evaluation", "update"]
+JobStatus = Literal["queued", "running", "paused", "succeeded", "failed", "cancelled"]
+Task = Literal["classification", "regression"]
+Strategy = Literal["replay_distill", "finetune", "retrain", "consolidate"]
+
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+
+
+class Validation(WireRequest):
+    """Rows held out of training: a share of the dataset, or a dataset of their own (not both)."""
+
+    fraction: Annotated[float, Field(gt=0, lt=1)] | None = None
+    dataset: str | None = None
+
+
+class EarlyStopping(WireRequest):
+    """Stop once `metric` on the validation rows has not improved for `patience` epochs; the best epoch is kept."""
+
+    metric: str = "loss"
+    patience: Annotated[int, Field(ge=1)] = 3
+    min_delta: Annotated[float, Field(ge=0)] = 0.0
+
+
+class Checkpoints(WireRequest):
+    """How often a job writes what it needs to go on after a pause or a crash, and how many it keeps."""
+
+    every_epochs: Annotated[int, Field(ge=1)] = 1
+    keep: Annotated[int, Field(ge=1, le=100)] = 2
+
+
+class TrainingRequest(WireRequest):
+    """Train a new version of the model `name` on a dataset."""
+
+    type: Literal["training"] = "training"
+    dataset: str
+    name: Name
+    task: Task | None = None
+    architecture: Architecture | None = None
+    base_model: str | None = None
+    """A model version whose weights are the starting point, of the same architecture."""
+    epochs: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    batch_size: Annotated[int, Field(ge=1, le=65_536)] | None = None
+    optimizer: Optimizer | None = None
+    schedule: Schedule | None = None
+    loss: Loss | None = None
+    validation: Validation | None = None
+    early_stopping: EarlyStopping | None = None
+    checkpoints: Checkpoints | None = None
+    seed: Seed | None = None
+    metadata: Metadata = {}
+
+
+class EvaluationRequest(WireRequest):
+    """Measure a model version on a dataset."""
+
+    type: Literal["evaluation"] = "evaluation"
+    model: str
+    dataset: str
+    batch_size: Annotated[int, Field(ge=1, le=65_536)] | None = None
+    metadata: Metadata = {}
+
+
+class Gate(WireRequest):
+    """What a candidate must show before it is promoted; the defaults are those of the promotion gate.
+
+    `max_anchor_drop`: points of accuracy (0.01 is one point) the anchor holdout may lose, at the one-sided
+    `confidence` bound. `significance`: of McNemar's test on the fresh holdout.
+    """
+
+    enabled: bool = True
+    max_anchor_drop: Annotated[float, Field(ge=0, le=1)] = 0.01
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+    significance: Annotated[float, Field(gt=0, lt=1)] = 0.05
+
+
+class UpdateRequest(WireRequest):
+    """Learn from the feedback a deployment has collected and promote the result if the gate lets it pass."""
+
+    type: Literal["update"] = "update"
+    deployment: str
+    strategy: Strategy = "replay_distill"
+    optimizer: Optimizer | None = None
+    epochs: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    """Of the strategies `finetune`, `retrain` and `consolidate`."""
+    gate: Gate | None = None
+    promote: Literal["auto", "canary", "manual"] = "auto"
+    dry_run: bool = False
+    seed: Seed | None = None
+    metadata: Metadata = {}
+
+
+JobRequest = Annotated[TrainingRequest | EvaluationRequest | UpdateRequest, Field(discriminator="type")]
+
+
+class JobProgress(WireObject):
+    """How far a job has come; `steps` and `epochs` are 0 until they are known."""
+
+    step: int = 0
+    steps: int = 0
+    epoch: int = 0
+    epochs: int = 0
+    eta_seconds: float | None = None
+
+
+class JobError(WireObject):
+    """Why a job failed."""
+
+    code: str
+    message: str
+
+
+class Job(WireObject):
+    """Work the server does in the background."""
+
+    id: str
+    object: Literal["job"] | str = "job"
+    type: JobType | str
+    status: JobStatus | str
+    created_at: float
+    started_at: float | None = None
+    finished_at: float | None = None
+    progress: JobProgress
+    metrics: dict[str, Any]
+    """The latest of every metric, by name."""
+    model: str | None = None
+    """The version this job made (training, update) or measured (evaluation), once it is there."""
+    result: dict[str, Any] | None = None
+    error: JobError | None = None
+    request: dict[str, Any]
+    """The request with every default filled in."""
+    seed: int
+
+    @property
+    def ended(self) -> bool:
+        """Whether the job is over, for better or worse."""
+        return self.status in {"succeeded", "failed", "cancelled"}
+
+
+class JobEvent(WireObject):
+    """One line of a job's diary; `seq` counts from 1 without gaps."""
+
+    id: str
+    seq: int
+    object: Literal["job.event"] | str = "job.event"
+    type: Literal["message", "metrics", "status", "checkpoint"] | str
+    level: Literal["info", "warning", "error"] | str = "info"
+    message: str
+    data: dict[str, Any]
+    created_at: float
+
+
+class Checkpoint(WireObject):
+    """A state of training from which a job can go on."""
+
+    id: str
+    object: Literal["job.checkpoint"] | str = "job.checkpoint"
+    job: str
+    step: int
+    epoch: int
+    metrics: dict[str, Any]
+    bytes: int
+    created_at: float
