@@ -1,4 +1,4 @@
-"""Many predictions at once from asyncio: the client caps its open requests, retries what may be retried and keeps order.
+"""Many predictions at once from asyncio: the client caps its open requests and retries what failed.
 
 python examples/async_many.py
 """
@@ -9,8 +9,8 @@ import asyncio
 import time
 
 import numpy as np
-from handwriting import load
 
+from handwriting import load
 from lmaas import AsyncLMaaS
 from lmaas.testing import MockServer
 from lmaas.types import MLP
@@ -20,18 +20,17 @@ async def main(base_url: str) -> None:
     images, labels = load("digits")
     async with AsyncLMaaS(base_url=base_url) as client:
         # Two trainings are asked for together; the server runs them one after the other.
+        sizes = {"narrow": (16,), "wide": (256, 256)}
+        data = await client.datasets.create((images[500:], labels[500:]), name="digits")
         jobs = await asyncio.gather(
-            *(
-                client.train((images[500:], labels[500:]), name=name, architecture=MLP(hidden=hidden), epochs=10, seed=0)
-                for name, hidden in {"narrow": (16,), "wide": (256, 256)}.items()
-            )
+            *(client.train(data, name=name, architecture=MLP(hidden=sizes[name]), epochs=10, seed=0) for name in sizes)
         )
         async for job in client.jobs.as_completed(jobs):
             print(f"{job.model}: validation accuracy {job.metrics['accuracy']:.1%}")
 
-        await asyncio.gather(*(client.deploy(f"{name}@1", name=name) for name in ("narrow", "wide")))
+        await asyncio.gather(*(client.deploy(f"{name}@1", name=name) for name in sizes))
 
-        for name in ("narrow", "wide"):
+        for name in sizes:
             start = time.perf_counter()
             predictions = await asyncio.gather(*(client.predict(name, images[i : i + 1]) for i in range(500)))
             seconds = time.perf_counter() - start

@@ -9,8 +9,8 @@ python examples/feedback_loop.py
 from __future__ import annotations
 
 import numpy as np
-from handwriting import load, shifted
 
+from handwriting import load, shifted
 from lmaas import LMaaS
 from lmaas.testing import MockServer
 

@@ -6,7 +6,6 @@ python examples/follow_training.py
 from __future__ import annotations
 
 from handwriting import load
-
 from lmaas import LMaaS
 from lmaas.testing import MockServer
 from lmaas.types import CNN, AdamW, CosineSchedule, EarlyStopping
@@ -43,7 +42,9 @@ def main(base_url: str) -> None:
         print(f"{ended.status}: {ended.model}, validation accuracy {ended.metrics['accuracy']:.1%}")
 
         long = client.train(dataset, name="digits", epochs=10_000)
-        print(f"{long.id} would take all day: {client.jobs.wait(client.jobs.cancel(long), raise_on_failure=False).status}")
+        print(
+            f"{long.id} would take all day: {client.jobs.wait(client.jobs.cancel(long), raise_on_failure=False).status}"
+        )
 
 
 if __name__ == "__main__":

@@ -9,8 +9,8 @@ from __future__ import annotations
 import argparse
 
 import numpy as np
-from handwriting import Images, draw, load, shifted
 
+from handwriting import Images, draw, load, shifted
 from lmaas import LMaaS
 from lmaas.testing import MockServer
 from lmaas.types import MLP, Prediction
