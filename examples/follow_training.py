@@ -42,9 +42,8 @@ def main(base_url: str) -> None:
         print(f"{ended.status}: {ended.model}, validation accuracy {ended.metrics['accuracy']:.1%}")
 
         long = client.train(dataset, name="digits", epochs=10_000)
-        print(
-            f"{long.id} would take all day: {client.jobs.wait(client.jobs.cancel(long), raise_on_failure=False).status}"
-        )
+        stopped = client.jobs.wait(client.jobs.cancel(long), raise_on_failure=False)
+        print(f"{long.id} would take all day: {stopped.status}")
 
 
 if __name__ == "__main__":

@@ -5,9 +5,9 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
-import urllib.request
 from pathlib import Path
 
+import httpx
 import numpy as np
 from numpy.typing import NDArray
 
@@ -53,7 +53,7 @@ def _mnist_file(name: str) -> bytes:
     folder = Path(os.environ.get("LMAAS_DATA_DIR", Path.home() / ".cache" / "lmaas"))
     candidates = [folder / "mnist" / name, folder / name]
     found = next((path for path in candidates if path.exists()), None)
-    packed = found.read_bytes() if found else urllib.request.urlopen(MNIST_URL + name, timeout=60).read()
+    packed = found.read_bytes() if found else httpx.get(MNIST_URL + name, timeout=60).raise_for_status().content
     unpacked = gzip.decompress(packed)
     if hashlib.sha256(unpacked).hexdigest() != MNIST_FILES[name]:
         raise SystemExit(f"{found or MNIST_URL + name} is damaged: its checksum is not that of MNIST")

@@ -45,7 +45,8 @@ def main(data: str) -> None:
         print("2. deploy and predict")
         client.deploy(model, name="digits")
         few = client.predict("digits", images[held[:shown]])
-        print(draw(images[held[:shown]], [f"{label} {score:.0%}" for label, score in zip(few.labels, few.scores)]))
+        captions = [f"{label} {score:.0%}" for label, score in zip(few.labels, few.scores, strict=True)]
+        print(draw(images[held[:shown]], captions))
 
         print("\n3. the scanner slips: the same digits arrive further to the right")
         before = accuracy(client.predict("digits", shifted(images[held])), labels[held])
