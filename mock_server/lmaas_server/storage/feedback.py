@@ -1,0 +1,161 @@
+"""Feedback rows: durable, once per id, retractable; knows nothing of learning."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Select, insert, select, update
+
+from lmaas_server.errors import ConflictError
+from lmaas_server.records import FeedbackRecord, PageRequest
+from lmaas_server.storage.counting import add_to, counted
+from lmaas_server.storage.database import Database
+from lmaas_server.storage.paging import Page, fetch_page
+from lmaas_server.storage.rows import columns_of, record_from, values_of
+from lmaas_server.storage.tables import feedback
+
+_COLUMNS = columns_of(feedback, FeedbackRecord)
+_LIVE = feedback.c.retracted_at.is_(None)
+_CHUNK = 500
+_CONTENT = ("prediction_id", "index", "kind", "value", "weight", "source", "metadata")
+"""What a statement says; when it came and what was learned from it are not part of it."""
+
+
+class FeedbackRepository:
+    """Statements about predictions."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add_many(self, records: Sequence[FeedbackRecord]) -> list[FeedbackRecord]:
+        """Store all of the items, or none; on the disk when this returns. An item that is there is returned as it is.
+
+        Raises:
+            ConflictError: `feedback_conflict`, an id is there with other content, the first stands;
+                `feedback_retracted`, an id was retracted and cannot come back.
+        """
+        with self._database.writing() as connection:
+            stored = _known(connection, [record.id for record in records])
+            fresh: list[FeedbackRecord] = []
+            for place, record in enumerate(records):
+                if record.id not in stored:
+                    stored[record.id] = record
+                    fresh.append(record)
+                _check_same(stored[record.id], record, place=place)
+            if fresh:
+                connection.execute(insert(feedback), [values_of(record) for record in fresh])
+                add_to(connection, "feedback", Counter(record.deployment for record in fresh))
+        return [there for record in records if (there := stored[record.id]) is not None]
+
+    def get(self, id: str) -> FeedbackRecord | None:
+        """Return the item, or None if there is none or it was retracted."""
+        with self._database.reading() as connection:
+            row = connection.execute(select(*_COLUMNS).where(feedback.c.id == id, _LIVE)).mappings().one_or_none()
+        return None if row is None else record_from(FeedbackRecord, row)
+
+    def page(
+        self,
+        page: PageRequest,
+        *,
+        deployment: str | None = None,
+        prediction: str | None = None,
+        applied: bool | str | None = None,
+    ) -> Page[FeedbackRecord]:
+        """Return one page of the items.
+
+        Args:
+            page: Which part is wanted.
+            deployment: Of this deployment only.
+            prediction: About this prediction only.
+            applied: True or False: whether a version has learned from it; a version's id: learned by that one.
+        """
+        query = _filtered(deployment, prediction, applied)
+        with self._database.reading() as connection:
+            anchor = (feedback.c.id == page.after) & _LIVE
+            rows, more = fetch_page(connection, feedback, query, page, anchor=anchor)
+        return Page(tuple(record_from(FeedbackRecord, row) for row in rows), more)
+
+    def delete(self, id: str, *, now: float) -> bool:
+        """Retract an item: its content is gone, its id stays taken. False if there was none."""
+        with self._database.writing() as connection:
+            query = select(feedback.c.deployment).where(feedback.c.id == id, _LIVE)
+            deployment = connection.execute(query).scalar()
+            if deployment is None:
+                return False
+            gone = update(feedback).where(feedback.c.id == id)
+            connection.execute(gone.values(retracted_at=now, value=None, metadata={}, source=None))
+            add_to(connection, "feedback", {deployment: -1})
+        return True
+
+    def pending(
+        self, deployment: str, *, kinds: Iterable[str] | None = None, limit: int | None = None
+    ) -> list[FeedbackRecord]:
+        """Return the items no version has learned from yet, in the order they came."""
+        query = _filtered(deployment, None, applied=False)
+        if kinds is not None:
+            query = query.where(feedback.c.kind.in_(list(kinds)))
+        with self._database.reading() as connection:
+            rows = connection.execute(query.order_by(feedback.c.position).limit(limit)).mappings().all()
+        return [record_from(FeedbackRecord, row) for row in rows]
+
+    def mark_applied(self, ids: Sequence[str], model: str) -> int:
+        """Note which version has learned from the items; returns how many were noted.
+
+        One that was retracted or applied meanwhile keeps what it says.
+        """
+        count = 0
+        with self._database.writing() as connection:
+            for start in range(0, len(ids), _CHUNK):
+                some = feedback.c.id.in_(ids[start : start + _CHUNK])
+                change = update(feedback).where(some, _LIVE, feedback.c.applied_in.is_(None))
+                count += connection.execute(change.values(applied_in=model)).rowcount
+        return count
+
+    def count(self, deployment: str) -> int:
+        """Return how many items a deployment has; a figure that is kept, not counted."""
+        with self._database.reading() as connection:
+            return counted(connection, "feedback", deployment)
+
+
+def _filtered(deployment: str | None, prediction: str | None, applied: bool | str | None) -> Select[Any]:
+    query = select(*_COLUMNS).where(_LIVE)
+    if deployment is not None:
+        query = query.where(feedback.c.deployment == deployment)
+    if prediction is not None:
+        query = query.where(feedback.c.prediction_id == prediction)
+    if isinstance(applied, str):
+        return query.where(feedback.c.applied_in == applied)
+    if applied is not None:
+        return query.where(feedback.c.applied_in.is_not(None) if applied else feedback.c.applied_in.is_(None))
+    return query
+
+
+def _known(connection: Connection, ids: list[str]) -> dict[str, FeedbackRecord | None]:
+    """Return what is stored under the ids: a record, or None for one that was retracted."""
+    found: dict[str, FeedbackRecord | None] = {}
+    for start in range(0, len(ids), _CHUNK):
+        query = select(*_COLUMNS, feedback.c.retracted_at).where(feedback.c.id.in_(ids[start : start + _CHUNK]))
+        for row in connection.execute(query).mappings():
+            fields = dict(row)
+            retracted = fields.pop("retracted_at") is not None
+            found[row["id"]] = None if retracted else FeedbackRecord(**fields)
+    return found
+
+
+def _check_same(there: FeedbackRecord | None, record: FeedbackRecord, *, place: int) -> None:
+    if there is None:
+        raise ConflictError(
+            f"feedback {record.id!r} was retracted; say it again under another id",
+            code="feedback_retracted",
+            param=f"items[{place}].id",
+        )
+    differing = [name for name in _CONTENT if getattr(there, name) != getattr(record, name)]
+    if differing:
+        raise ConflictError(
+            f"feedback {record.id!r} is stored with another {differing[0]}, and the first stands; "
+            f"use a new id for a new statement",
+            code="feedback_conflict",
+            param=f"items[{place}].id",
+        )

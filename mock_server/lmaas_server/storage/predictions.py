@@ -1,0 +1,79 @@
+"""The log of predictions, written many at a time; knows nothing of models."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, select
+
+from lmaas_server.records import PageRequest, PredictionRecord
+from lmaas_server.storage.counting import add_to, counted
+from lmaas_server.storage.database import Database
+from lmaas_server.storage.paging import Page, fetch_page
+from lmaas_server.storage.rows import columns_of, insert_new, record_from, values_of
+from lmaas_server.storage.tables import predictions
+
+_COLUMNS = columns_of(predictions, PredictionRecord)
+_CHUNK = 500
+
+
+class PredictionRepository:
+    """Answered requests with their inputs."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add_many(self, records: Sequence[PredictionRecord]) -> None:
+        """Store predictions in one transaction of the log; one that is there under its id stays.
+
+        They outlive the process from here on, and a power failure once anything durable is written after them.
+        """
+        if not records:
+            return
+        rows = {record.id: values_of(record) for record in reversed(records)}
+        with self._database.writing(durable=False) as connection:
+            known = _known(connection, list(rows))
+            fresh = [row for id, row in reversed(rows.items()) if id not in known]
+            if fresh:
+                connection.execute(insert_new(connection, predictions), fresh)
+                add_to(connection, "predictions", Counter(row["deployment"] for row in fresh))
+
+    def get(self, id: str) -> PredictionRecord | None:
+        """Return the prediction, or None."""
+        return self.get_many([id]).get(id)
+
+    def get_many(self, ids: Sequence[str]) -> dict[str, PredictionRecord]:
+        """Return the predictions there are of these ids, by id."""
+        found: dict[str, PredictionRecord] = {}
+        with self._database.reading() as connection:
+            for start in range(0, len(ids), _CHUNK):
+                query = select(*_COLUMNS).where(predictions.c.id.in_(ids[start : start + _CHUNK]))
+                for row in connection.execute(query).mappings():
+                    found[row["id"]] = record_from(PredictionRecord, row)
+        return found
+
+    def page(self, page: PageRequest, *, deployment: str | None = None) -> Page[PredictionRecord]:
+        """Return one page of the log, of one deployment if it is given."""
+        query = select(*_COLUMNS)
+        if deployment is not None:
+            query = query.where(predictions.c.deployment == deployment)
+        with self._database.reading() as connection:
+            rows, more = fetch_page(connection, predictions, query, page, anchor=predictions.c.id == page.after)
+        return Page(tuple(record_from(PredictionRecord, row) for row in rows), more)
+
+    def count(self, deployment: str) -> int:
+        """Return how many predictions a deployment has logged; a figure that is kept, not counted."""
+        with self._database.reading() as connection:
+            return counted(connection, "predictions", deployment)
+
+
+def _known(connection: Connection, ids: list[str]) -> set[str]:
+    known: set[str] = set()
+    for start in range(0, len(ids), _CHUNK):
+        known.update(
+            connection.execute(
+                select(predictions.c.id).where(predictions.c.id.in_(ids[start : start + _CHUNK]))
+            ).scalars()
+        )
+    return known

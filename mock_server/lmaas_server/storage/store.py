@@ -1,0 +1,34 @@
+"""Every repository over one database; the object that services are given."""
+
+from __future__ import annotations
+
+from lmaas_server.storage.database import Database
+from lmaas_server.storage.datasets import DatasetRepository
+from lmaas_server.storage.deployments import DeploymentRepository
+from lmaas_server.storage.feedback import FeedbackRepository
+from lmaas_server.storage.idempotency import IdempotencyRepository
+from lmaas_server.storage.jobs import JobRepository
+from lmaas_server.storage.models import ModelRepository
+from lmaas_server.storage.predictions import PredictionRepository
+
+
+class Storage:
+    """The rows of the service, one repository per noun."""
+
+    def __init__(self, database: Database) -> None:
+        """Take a database whose schema is current (`Database.migrate`)."""
+        self.database = database
+        self.datasets = DatasetRepository(database)
+        self.deployments = DeploymentRepository(database)
+        self.feedback = FeedbackRepository(database)
+        self.idempotency = IdempotencyRepository(database)
+        self.jobs = JobRepository(database)
+        self.models = ModelRepository(database)
+        self.predictions = PredictionRepository(database)
+
+    def __repr__(self) -> str:
+        return f"Storage({self.database!r})"
+
+    def close(self) -> None:
+        """Close the database."""
+        self.database.close()
