@@ -1,0 +1,1 @@
+"""What learns and predicts: tensors, models, losses. Knows no HTTP, no database and no clock but its own."""

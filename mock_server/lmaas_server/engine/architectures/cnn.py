@@ -1,0 +1,83 @@
+"""The convolutional network: sizes without torch, and the network."""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from lmaas.types import CNN
+from lmaas_server.engine.architectures.activations import activation
+from lmaas_server.errors import InvalidError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Shape = tuple[int, ...]
+
+
+def check(config: CNN, shape: Shape) -> None:
+    """Refuse rows that are no pictures, and pictures smaller than the pooling makes of them."""
+    if len(shape) not in {2, 3}:
+        raise InvalidError(
+            f"a cnn takes pictures, or tensors of shape (height, width) or (channels, height, width); "
+            f"rows here have shape {shape}. Use an mlp, or reshape the rows",
+            code="architecture_mismatch",
+            param="architecture",
+        )
+    least = 2 ** len(config.channels)
+    if min(shape[-2:]) < least:
+        raise InvalidError(
+            f"{len(config.channels)} blocks halve the picture {len(config.channels)} times and need at least "
+            f"{least} x {least} pixels; rows here are {shape[-2]} x {shape[-1]}. Use fewer channels",
+            code="architecture_mismatch",
+            param="architecture.channels",
+        )
+
+
+def parameters(config: CNN, shape: Shape, outputs: int) -> int:
+    """Count the weights and biases of convolutions, norms and linear layers."""
+    blocks = sum((9 * a + 1 + 2 * config.batch_norm) * b for a, b in pairwise(_widths(config, shape)))
+    return blocks + (_flat(config, shape) + 1) * config.hidden + (config.hidden + 1) * outputs
+
+
+def units(config: CNN, shape: Shape, outputs: int) -> int:
+    """Count the numbers that one row leaves behind for the backward pass."""
+    pixels = math.prod(shape[-2:])
+    blocks = sum(
+        width * pixels // 4**depth * (2 + config.batch_norm) + width * pixels // 4 ** (depth + 1)
+        for depth, width in enumerate(config.channels)
+    )
+    return math.prod(shape) + blocks + config.hidden * 3 + outputs
+
+
+def build(config: CNN, shape: Shape, outputs: int) -> nn.Sequential:
+    """Build the network: (batch, [channels,] height, width) -> (batch, outputs)."""
+    from torch import nn  # noqa: PLC0415 - planning counts sizes here without loading torch
+
+    layers: OrderedDict[str, nn.Module] = OrderedDict()
+    if len(shape) == 2:
+        layers["channel"] = nn.Unflatten(1, (1, shape[0]))  # (batch, 1, height, width)
+    for index, (inputs, width) in enumerate(pairwise(_widths(config, shape)), start=1):
+        layers[f"conv{index}"] = nn.Conv2d(inputs, width, kernel_size=3, padding=1)
+        if config.batch_norm:
+            layers[f"norm{index}"] = nn.BatchNorm2d(width)
+        layers[f"activation{index}"] = activation(config.activation)
+        layers[f"pool{index}"] = nn.MaxPool2d(2)
+    layers["flatten"] = nn.Flatten()
+    layers["linear"] = nn.Linear(_flat(config, shape), config.hidden)
+    layers["activation"] = activation(config.activation)
+    if config.dropout:
+        layers["dropout"] = nn.Dropout(config.dropout)
+    layers["output"] = nn.Linear(config.hidden, outputs)
+    return nn.Sequential(layers)
+
+
+def _widths(config: CNN, shape: Shape) -> list[int]:
+    return [shape[0] if len(shape) == 3 else 1, *config.channels]
+
+
+def _flat(config: CNN, shape: Shape) -> int:
+    height, width = (size // 2 ** len(config.channels) for size in shape[-2:])
+    return config.channels[-1] * height * width

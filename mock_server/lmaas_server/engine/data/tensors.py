@@ -1,0 +1,152 @@
+"""Rows of numbers of one fixed shape: read from npz arrays and from JSON. Knows no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from lmaas_server.engine.data.archive import Archive
+from lmaas_server.engine.data.examples import Array, Examples, Json, ReadLimits
+from lmaas_server.engine.data.npy import read_npz
+from lmaas_server.engine.data.targets import read_targets
+from lmaas_server.errors import InvalidError, ServiceError, TooLargeError
+
+KIND = "tensor"
+_NUMBERS = "iuf"
+
+
+def read_arrays(archive: Archive, target: str | None, limits: ReadLimits) -> tuple[Array, Array | None, Json]:
+    """Read x and y of an npz; checks that both are there, as long as each other, and not empty."""
+    arrays = read_npz(archive, ("x", "y"))
+    if "x" not in arrays:
+        raise InvalidError(
+            f"{archive.filename} has no array x; save the inputs as np.savez(file, x=..., y=...)",
+            code="array_missing",
+            param="x",
+        )
+    x, y = arrays["x"], arrays.get("y")
+    if x.dtype.kind not in _NUMBERS + "b":
+        raise InvalidError(f"inputs must be numbers; x is {x.dtype}", code="dtype_unsupported", param="x")
+    if x.ndim == 0 or len(x) == 0:
+        raise InvalidError(f"{archive.filename} has no rows: x has shape {x.shape}", code="dataset_empty", param="x")
+    if y is not None and (y.ndim == 0 or len(x) != len(y)):
+        raise InvalidError(
+            f"x has {len(x):,} rows and y has {len(y) if y.ndim else 'shape ()'}; each row of x needs one of y",
+            code="rows_mismatch",
+            param="y",
+        )
+    if limits.max_rows is not None and len(x) > limits.max_rows:
+        raise TooLargeError(
+            f"{archive.filename} has {len(x):,} rows; at most {limits.max_rows:,} are taken",
+            code="too_many_rows",
+            param="x",
+        )
+    targets, described = read_targets(y, target)
+    return x, targets, described
+
+
+def read(archive: Archive, spec: Json, target: str | None, limits: ReadLimits) -> Examples:
+    """Read an npz of tensors: uint8 stays as it is, every other number becomes float32."""
+    x, targets, described = read_arrays(archive, target, limits)
+    if x.ndim == 1:
+        x = x[:, None]  # one number per row
+    if 0 in x.shape[1:]:
+        raise InvalidError(f"the rows of x are empty: its shape is {x.shape}", code="input_empty", param="x")
+    inputs = x if x.dtype == np.uint8 else as_floats(x)
+    bad = unfinite_rows(inputs)
+    if len(bad):
+        row = int(bad[0])
+        raise InvalidError(
+            f"x row {row} holds NaN, infinity or a number beyond float32 ({len(bad):,} such rows); "
+            "every input must be finite",
+            code="not_finite",
+            param=f"x[{row}]",
+        )
+    return Examples(
+        inputs=np.ascontiguousarray(inputs),
+        targets=targets,
+        format="npz",
+        input={
+            "kind": KIND,
+            "shape": list(inputs.shape[1:]),
+            "dtype": str(x.dtype.newbyteorder("=")),
+            "normalize": spec.get("normalize", "auto"),
+        },
+        target=described,
+    )
+
+
+def as_floats(x: Array) -> Array:
+    """Return float32, letting what overflows become infinite for the check that follows."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return x.astype(np.float32, copy=False)
+
+
+def unfinite_rows(inputs: Array) -> Array:
+    """Return the indices of rows that hold NaN or infinity, found without a copy of the whole."""
+    if inputs.dtype == np.uint8:
+        return np.empty(0, dtype=np.int64)
+    step = max(1, (1 << 22) // max(1, inputs[0].size))
+    found = [
+        start + np.flatnonzero(~np.isfinite(inputs[start : start + step].reshape(len(inputs[start : start + step]), -1)).all(axis=1))
+        for start in range(0, len(inputs), step)
+    ]
+    return np.concatenate(found)
+
+
+def rows(inputs: Array | Sequence[Any], description: Json) -> tuple[Array, dict[int, ServiceError]]:
+    """Turn prediction inputs into float32 rows; a bad row is zero in the array and named in the errors."""
+    shape = tuple(description["shape"])
+    whole = _as_array(inputs)
+    if whole is not None and whole.dtype.kind in _NUMBERS and _fits(whole.shape[1:], shape):
+        array, errors = as_floats(whole).reshape(len(whole), *shape), {}
+    else:
+        array, errors = _row_by_row(inputs, shape)
+    for index in unfinite_rows(array) if len(array) else ():
+        errors[int(index)] = InvalidError(
+            f"row {index} holds NaN, infinity or a number beyond float32; every input must be finite",
+            code="not_finite",
+            param=f"inputs[{index}]",
+        )
+        if array is whole or np.shares_memory(array, whole) if whole is not None else False:
+            array = array.copy()
+        array[index] = 0
+    return array, errors
+
+
+def preview(row: Array) -> Any:
+    """Return one row as JSON shows it."""
+    return row.tolist()
+
+
+def _row_by_row(inputs: Array | Sequence[Any], shape: tuple[int, ...]) -> tuple[Array, dict[int, ServiceError]]:
+    array = np.zeros((len(inputs), *shape), dtype=np.float32)
+    errors: dict[int, ServiceError] = {}
+    for index, value in enumerate(inputs):
+        row = _as_array(value)
+        if row is None or row.dtype.kind not in _NUMBERS:
+            errors[index] = InvalidError(
+                f"row {index} is not an array of numbers of shape {shape}", code="input_invalid", param=f"inputs[{index}]"
+            )
+        elif not _fits(row.shape, shape):
+            errors[index] = InvalidError(
+                f"row {index} has shape {row.shape}; the model takes rows of shape {shape}",
+                code="shape_mismatch",
+                param=f"inputs[{index}]",
+            )
+        else:
+            array[index] = as_floats(row).reshape(shape)
+    return array, errors
+
+
+def _fits(shape: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
+    return shape == wanted or (shape == () and wanted == (1,))
+
+
+def _as_array(value: Any) -> Array | None:
+    try:
+        return np.asarray(value)
+    except (ValueError, TypeError, OverflowError):
+        return None

@@ -1,0 +1,1 @@
+"""How models learn: training, evaluation, updates from feedback and the gate before promotion."""

@@ -1,0 +1,66 @@
+"""Rows kept with a model version so that it can learn from feedback without forgetting. Knows no update.
+
+    anchor     up to 1,000 training rows, balanced over the classes, with the outputs this version gives them
+    holdout    rows that training never saw: the validation rows, at most 10,000 of them and 64 MB
+    reservoir  up to 2,000 rows of feedback that earlier updates learned from; empty after a training
+
+The holdout measures what an update would cost. learning.md asks for at least 2,000 rows or 10 %: the default validation
+share is 10 %. A request that holds out less gets a smaller holdout, and with it a gate that lets less pass, since the
+bound it tests widens.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from lmaas_server.engine.bundle import Tensors
+from lmaas_server.engine.data.examples import Array, Examples, Json
+from lmaas_server.engine.learning.scoring import outputs_of
+from lmaas_server.engine.learning.setup import Setup
+
+ANCHOR_ROWS = 1000
+HOLDOUT_ROWS = 10_000
+HOLDOUT_BYTES = 64 << 20
+RESERVOIR_ROWS = 2000
+
+
+def fill_buffers(setup: Setup) -> tuple[Tensors, Json]:
+    """Choose anchor and holdout of a fresh training; returns tensors and what bundle.json says about them."""
+    generator = np.random.default_rng(setup.request.seed or 0)
+    anchor = setup.train_rows.take(balanced_rows(setup.train_rows, ANCHOR_ROWS, generator))
+    holdout = setup.held_rows.take(_holdout_rows(setup.held_rows, generator))
+    logits = outputs_of(setup.network, setup.feed, setup.feed.hold(anchor.inputs))
+    tensors = {
+        "anchor.inputs": _tensor(anchor.inputs),
+        "anchor.targets": _tensor(anchor.targets),
+        "anchor.outputs": logits,
+        "holdout.inputs": _tensor(holdout.inputs),
+        "holdout.targets": _tensor(holdout.targets),
+    }
+    return tensors, {"anchor": len(anchor), "holdout": len(holdout), "reservoir": 0, "reservoir_ids": []}
+
+
+def balanced_rows(examples: Examples, count: int, generator: np.random.Generator) -> Array:
+    """Return indices of up to `count` rows, as evenly over the classes as their sizes allow."""
+    order = generator.permutation(len(examples))
+    if not examples.classes or examples.targets is None:
+        return np.sort(order[:count])
+    labels = examples.targets[order]
+    rank = np.empty(len(order), dtype=np.int64)  # how many rows of the same class come before
+    for label in range(len(examples.classes)):
+        of_label = np.flatnonzero(labels == label)
+        rank[of_label] = np.arange(len(of_label))
+    return np.sort(order[np.argsort(rank, kind="stable")[:count]])
+
+
+def _holdout_rows(examples: Examples, generator: np.random.Generator) -> Array:
+    width = max(1, examples.inputs[0].nbytes)
+    count = max(1, min(len(examples), HOLDOUT_ROWS, HOLDOUT_BYTES // width))
+    return np.sort(generator.permutation(len(examples))[:count])
+
+
+def _tensor(array: Array | None) -> torch.Tensor:
+    if array is None:
+        raise ValueError("buffers hold rows with targets")
+    return torch.from_numpy(np.ascontiguousarray(array))

@@ -1,0 +1,58 @@
+"""Losses by name, as functions of outputs and targets. Knows no models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from lmaas.types import MAE, MSE, CrossEntropy, Huber
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+"""(batch, outputs) and (batch,) or (batch, outputs) -> ()."""
+
+
+def _cross_entropy(spec: Any, targets: Tensor, outputs: int) -> Loss:
+    weight = None
+    if spec.balanced:
+        counts = torch.bincount(targets, minlength=outputs).float()
+        weight = torch.where(counts > 0, len(targets) / (outputs * counts.clamp(min=1)), 0.0)
+    smoothing = spec.label_smoothing
+
+    def loss(logits: Tensor, labels: Tensor) -> Tensor:
+        return functional.cross_entropy(logits, labels, weight=weight, label_smoothing=smoothing)
+
+    return loss
+
+
+def _mse(_: Any, __: Tensor, ___: int) -> Loss:
+    return functional.mse_loss
+
+
+def _mae(_: Any, __: Tensor, ___: int) -> Loss:
+    return functional.l1_loss
+
+
+def _huber(spec: Any, _: Tensor, __: int) -> Loss:
+    delta = spec.delta
+
+    def loss(outputs: Tensor, targets: Tensor) -> Tensor:
+        return functional.huber_loss(outputs, targets, delta=delta)
+
+    return loss
+
+
+LOSSES: dict[str, Callable[[Any, Tensor, int], Loss]] = {
+    "cross_entropy": _cross_entropy,
+    "huber": _huber,
+    "mae": _mae,
+    "mse": _mse,
+}
+
+
+def build_loss(spec: CrossEntropy | MSE | MAE | Huber, targets: Tensor, outputs: int) -> Loss:
+    """Return the loss a request asks for; `targets` are those of the training rows."""
+    return LOSSES[spec.type](spec, targets, outputs)

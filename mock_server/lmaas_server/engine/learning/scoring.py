@@ -1,0 +1,38 @@
+"""A network's outputs over many rows, and figures about them cheap enough for every epoch. Knows no jobs."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from lmaas_server.engine.data.feed import Feed
+from lmaas_server.engine.learning.losses import Loss
+from lmaas_server.engine.learning.values import ValueScale
+
+BATCH = 1024
+
+
+@torch.inference_mode()
+def outputs_of(network: nn.Module, feed: Feed, held: Tensor, batch_size: int = BATCH) -> Tensor:
+    """Return the outputs for all rows that `feed` holds: (rows, outputs)."""
+    training = network.training
+    network.eval()
+    found = [network(feed.batch(held[at : at + batch_size])) for at in range(0, len(held), batch_size)]
+    network.train(training)
+    return torch.cat(found)
+
+
+@torch.inference_mode()
+def epoch_figures(outputs: Tensor, targets: Tensor, loss: Loss, scale: ValueScale | None) -> dict[str, float]:
+    """Return the loss and the figures of `Task.epoch_metrics`; `targets` are as the network learns them."""
+    figures = {"loss": float(loss(outputs, targets))}
+    if scale is None:
+        return figures | {"accuracy": float((outputs.argmax(dim=1) == targets).float().mean())}
+    error = (outputs - targets) * scale.std
+    spread = ((targets - targets.mean(dim=0)) * scale.std).square().sum()
+    squares = error.square().sum()
+    return figures | {
+        "mae": float(error.abs().mean()),
+        "rmse": float(error.square().mean().sqrt()),
+        "r2": float(1 - squares / spread) if spread > 0 else 0.0,
+    }

@@ -1,0 +1,221 @@
+"""From a training request to a plan: every default filled in, what cannot work refused. Imports no torch."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from lmaas.types import (
+    CNN,
+    MLP,
+    Adam,
+    Checkpoints,
+    ConstantSchedule,
+    CosineSchedule,
+    TrainingRequest,
+    Validation,
+)
+from lmaas_server.engine.data.examples import Json
+from lmaas_server.engine.data.preprocessing import network_shape
+from lmaas_server.engine.registry import ARCHITECTURES, OPTIMIZER_STATES, TASKS
+from lmaas_server.errors import InvalidError
+
+DEFAULT_EPOCHS = 10
+DEFAULT_VALIDATION = 0.1
+"""Learning.md asks for an anchor holdout of 10 % that training never saw: the validation rows are it."""
+LARGE_BATCH, SMALL_BATCH, SMALL_ROWS = 128, 32, 4096
+
+_Architecture = MLP | CNN
+
+
+def plan_training(
+    request: TrainingRequest,
+    dataset: Json,
+    *,
+    base: Json | None = None,
+    validation: Json | None = None,
+    memory_limit_bytes: int | None = None,
+) -> TrainingRequest:
+    """Fill every default of a request and refuse what does not fit its data.
+
+    Args:
+        request: as it came.
+        dataset: `input`, `target` and `rows` of the training data.
+        base: `architecture`, `input` and `target` of the model to start from, where `base_model` is named.
+        validation: `input`, `target` and `rows` of the dataset that `validation.dataset` names.
+        memory_limit_bytes: what the job may use by estimate.
+
+    Raises:
+        InvalidError: `param` names the field.
+    """
+    task = _task(request, dataset["target"])
+    shape = tuple(dataset["input"]["shape"])
+    _check_same_rows(dataset, base, "base_model")
+    _check_same_rows(dataset, validation, "validation.dataset")
+    architecture = _architecture(request, dataset["input"], base)
+    ARCHITECTURES[architecture.type].check(architecture, network_shape(dataset["input"]["kind"], shape))
+    plan = request.model_copy(
+        update={
+            "task": task,
+            "architecture": architecture,
+            "epochs": request.epochs or DEFAULT_EPOCHS,
+            "batch_size": request.batch_size or (LARGE_BATCH if dataset["rows"] > SMALL_ROWS else SMALL_BATCH),
+            "optimizer": request.optimizer or Adam(),
+            # Who names the optimizer gets its learning rate as it stands; the cosine is for who leaves it to us.
+            "schedule": request.schedule or (ConstantSchedule() if request.optimizer else CosineSchedule()),
+            "loss": request.loss or TASKS[task].default_loss(),
+            "validation": _validation(request, dataset["rows"]),
+            "checkpoints": request.checkpoints or Checkpoints(),
+            "seed": request.seed or 0,
+        }
+    )
+    _check_plan(plan, dataset)
+    _check_memory(plan, dataset, memory_limit_bytes)
+    return plan
+
+
+def estimate_parameters(architecture: _Architecture, input_shape: tuple[int, ...], outputs: int) -> int:
+    """Count the parameters of a network that takes rows of `input_shape` (as the network sees them)."""
+    return ARCHITECTURES[architecture.type].parameters(architecture, input_shape, outputs)
+
+
+def estimate_memory_bytes(plan: TrainingRequest, dataset: Json) -> int:
+    """Estimate what training takes beyond the interpreter: weights and all that shadows them, activations, data."""
+    architecture = plan.architecture
+    if architecture is None or plan.optimizer is None:
+        raise ValueError("a plan has an architecture and an optimizer")
+    shape = network_shape(dataset["input"]["kind"], tuple(dataset["input"]["shape"]))
+    entry, outputs = ARCHITECTURES[architecture.type], output_size(dataset["target"])
+    # weights, gradients, the optimizer's states, the best epoch's copy and the checkpoint being written
+    copies = 4 + 2 * OPTIMIZER_STATES[plan.optimizer.type]
+    weights = 4 * copies * entry.parameters(architecture, shape, outputs)
+    activations = 4 * 2 * (plan.batch_size or LARGE_BATCH) * entry.units(architecture, shape, outputs)
+    width = 1 if dataset["input"].get("dtype") == "uint8" else 4
+    data = 2 * dataset["rows"] * math.prod(shape) * width
+    return weights + activations + data
+
+
+def output_size(target: Json) -> int:
+    """Return how many numbers a network gives for one row."""
+    return len(target["classes"]) if target["kind"] == "class" else math.prod(target["shape"])
+
+
+def _task(request: TrainingRequest, target: Json) -> str:
+    task = request.task or {"class": "classification", "value": "regression"}.get(target["kind"])
+    if task is None:
+        raise InvalidError(
+            "the dataset has no targets to learn; upload it with y", code="targets_missing", param="dataset"
+        )
+    if TASKS[task].target != target["kind"]:
+        raise InvalidError(
+            f"{task} needs targets of kind {TASKS[task].target}; the dataset's are of kind {target['kind']}",
+            code="task_mismatch",
+            param="task",
+        )
+    if target["kind"] == "class" and len(target["classes"]) < 2:
+        raise InvalidError(
+            f"there is one class only, {target['classes']}; a classifier needs rows of at least two",
+            code="one_class",
+            param="dataset",
+        )
+    return task
+
+
+def _check_same_rows(dataset: Json, other: Json | None, param: str) -> None:
+    if other is None:
+        return
+    for key in ("kind", "shape"):
+        if dataset["input"].get(key) != other["input"].get(key):
+            raise InvalidError(
+                f"the dataset's inputs have {key} {dataset['input'].get(key)}, those of {param} "
+                f"{other['input'].get(key)}; they must be the same",
+                code="input_mismatch",
+                param=param,
+            )
+    if dataset["target"]["kind"] != other["target"]["kind"] or (
+        dataset["target"].get("shape") != other["target"].get("shape")
+    ):
+        raise InvalidError(
+            f"the dataset's targets are {dataset['target']['kind']} and those of {param} {other['target']['kind']}"
+            " or of another shape; they must be the same",
+            code="target_mismatch",
+            param=param,
+        )
+    if param == "validation.dataset" and dataset["target"]["kind"] == "class":
+        unknown = [c for c in other["target"]["classes"] if c not in set(dataset["target"]["classes"])]
+        if unknown:
+            raise InvalidError(
+                f"the validation dataset has classes that training never sees: {unknown[:10]}",
+                code="classes_unknown",
+                param=param,
+            )
+
+
+def _architecture(request: TrainingRequest, described: Json, base: Json | None) -> _Architecture:
+    if base is None:
+        return request.architecture or _suited(described)
+    stored = base["architecture"]
+    inherited: Any = ARCHITECTURES[stored["type"]].config.model_validate(stored)
+    if request.architecture not in {None, inherited}:
+        raise InvalidError(
+            f"the base model is {inherited!r}; the request asks for {request.architecture!r}. Leave architecture out",
+            code="architecture_mismatch",
+            param="architecture",
+        )
+    return inherited  # type: ignore[no-any-return]
+
+
+def _suited(described: Json) -> _Architecture:
+    small = min(described["shape"][:2]) < 2 ** len(CNN().channels)
+    return CNN() if described["kind"] == "image" and not small else MLP()
+
+
+def _validation(request: TrainingRequest, rows: int) -> Validation:
+    wanted = request.validation or Validation()
+    if wanted.fraction is not None and wanted.dataset is not None:
+        raise InvalidError("name validation.fraction or validation.dataset, not both", code="invalid", param="validation")
+    if wanted.dataset is not None:
+        return wanted
+    if rows < 2:
+        raise InvalidError(
+            "one row cannot be split into training and validation; send more rows, or a validation.dataset",
+            code="too_few_rows",
+            param="dataset",
+        )
+    return Validation(fraction=wanted.fraction or DEFAULT_VALIDATION)
+
+
+def _check_plan(plan: TrainingRequest, dataset: Json) -> None:
+    task = TASKS[plan.task or "classification"]
+    if plan.loss is not None and plan.loss.type not in task.losses:
+        raise InvalidError(
+            f"{plan.task} is learned with {', '.join(task.losses)}, not with {plan.loss.type}",
+            code="loss_mismatch",
+            param="loss",
+        )
+    if plan.early_stopping is not None and plan.early_stopping.metric not in task.epoch_metrics:
+        raise InvalidError(
+            f"early stopping of a {plan.task} watches one of {', '.join(task.epoch_metrics)}, "
+            f"not {plan.early_stopping.metric!r}",
+            code="metric_unknown",
+            param="early_stopping.metric",
+        )
+    if getattr(plan.optimizer, "nesterov", False) and not getattr(plan.optimizer, "momentum", 1):
+        raise InvalidError(
+            "Nesterov's method needs a momentum above 0", code="invalid", param="optimizer.momentum"
+        )
+    if getattr(plan.architecture, "batch_norm", False) and (plan.batch_size == 1 or dataset["rows"] < 3):
+        raise InvalidError(
+            "batch_norm needs batches of at least 2 rows", code="batch_too_small", param="batch_size"
+        )
+
+
+def _check_memory(plan: TrainingRequest, dataset: Json, limit: int | None) -> None:
+    estimate = estimate_memory_bytes(plan, dataset)
+    if limit is not None and estimate > limit:
+        raise InvalidError(
+            f"training this {plan.architecture!r} would take about {estimate / 2**20:,.0f} MB and a job may take "
+            f"{limit / 2**20:,.0f} MB; use smaller layers, a smaller batch_size or fewer rows",
+            code="too_large_for_memory",
+            param="architecture",
+        )

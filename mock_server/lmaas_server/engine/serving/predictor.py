@@ -1,0 +1,114 @@
+"""Answers from a stored model, row by row: one bad row never fails its neighbours. Knows no HTTP and no log.
+
+A Predictor is read-only once loaded, so any number of threads may share it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lmaas_server.engine.bundle import Bundle, load_bundle
+from lmaas_server.engine.data.examples import Array, Json
+from lmaas_server.engine.data.feed import Feed
+from lmaas_server.engine.data.reader import rows_from_json
+from lmaas_server.engine.learning.values import ValueScale
+from lmaas_server.errors import ServiceError
+
+MAX_BATCH = 1024
+"""Rows that go through the network at once; more are cut, so that memory follows the model and not the request."""
+
+
+class Predictor:
+    """A model that answers."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        self.task = bundle.task
+        self.input = bundle.input
+        self.target = bundle.target
+        self.parameters = bundle.parameters
+        self.nbytes = sum(tensor.nbytes for tensor in bundle.weights.values())
+        self._classes: list[int | str] = list(bundle.target.get("classes", ()))
+        self._feed = Feed(bundle.preprocessing)
+        self._network: nn.Sequential = bundle.network().requires_grad_(requires_grad=False)
+        self._scale = ValueScale.from_json(bundle.values) if bundle.values else None
+
+    def __repr__(self) -> str:
+        return f"Predictor({self.task}, {self.input['kind']} {tuple(self.input['shape'])})"
+
+    @classmethod
+    def load(cls, directory: Path) -> Predictor:
+        """Load the model whose bundle lies in `directory`."""
+        return cls(load_bundle(directory, buffers=False))
+
+    def warm(self) -> None:
+        """Answer one row of zeros, so that the first real one meets allocated memory and chosen kernels."""
+        self.predict(np.zeros((1, *self.input["shape"]), dtype=np.uint8))
+
+    def predict(
+        self, inputs: Array | Sequence[Any], *, top_k: int | None = None, probabilities: bool = False
+    ) -> list[Json]:
+        """Return one output per row: `{label, score, probabilities?, top?}`, `{value}`, or `{error: {code, message}}`.
+
+        Args:
+            inputs: an array of (rows, *shape) or a list of rows as JSON brings them.
+            top_k: add the k likeliest classes with their scores.
+            probabilities: add the probability of every class.
+        """
+        rows, errors = rows_from_json(inputs, self.input)
+        if not len(rows):
+            return []
+        outputs = self._outputs(rows)  # (rows, outputs)
+        if not bool(outputs.isfinite().all()):
+            _note_overflow(outputs, errors)
+        answers = self._values(outputs) if self._scale else self._labels(outputs, top_k, probabilities)
+        for index, error in errors.items():
+            answers[index] = {"error": {"code": error.code, "message": error.message}}
+        return answers
+
+    @torch.inference_mode()
+    def _outputs(self, rows: Array) -> Tensor:
+        if len(rows) <= MAX_BATCH:
+            return self._network(self._feed.rows(rows))  # type: ignore[no-any-return]
+        parts = [rows[at : at + MAX_BATCH] for at in range(0, len(rows), MAX_BATCH)]
+        return torch.cat([self._network(self._feed.rows(part)) for part in parts])
+
+    def _labels(self, logits: Tensor, top_k: int | None, probabilities: bool) -> list[Json]:
+        shares = logits.softmax(dim=1)
+        scores, indices = shares.max(dim=1)
+        classes = self._classes
+        answers: list[Json] = [
+            {"label": classes[index], "score": score}
+            for index, score in zip(indices.tolist(), scores.tolist(), strict=True)
+        ]
+        if probabilities:
+            for answer, row in zip(answers, shares.tolist(), strict=True):
+                answer["probabilities"] = row
+        if top_k:
+            best = shares.topk(min(top_k, len(classes)), dim=1)
+            for answer, row, places in zip(answers, best.values.tolist(), best.indices.tolist(), strict=True):
+                answer["top"] = [{"label": classes[i], "score": score} for i, score in zip(places, row, strict=True)]
+        return answers
+
+    def _values(self, outputs: Tensor) -> list[Json]:
+        values = self._scale.restore(outputs) if self._scale else outputs
+        found: list[Any] = values.tolist() if self.target["shape"] else values[:, 0].tolist()
+        return [{"value": value} for value in found]
+
+
+def _note_overflow(outputs: Tensor, errors: dict[int, ServiceError]) -> None:
+    for index in (~outputs.isfinite().all(dim=1)).nonzero().flatten().tolist():
+        outputs[index] = 0
+        errors.setdefault(
+            index,
+            ServiceError(
+                f"row {index} is so far from what the model was trained on that its answer is not a number",
+                code="not_finite",
+                param=f"inputs[{index}]",
+            ),
+        )
