@@ -1,0 +1,87 @@
+"""What the server counts, and its text for Prometheus. Knows no route.
+
+Counting is two dict operations under a lock; prometheus_client, which takes 80 ms to import, writes the text and is
+loaded when the text is first asked for.
+"""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from typing import Any
+
+__all__ = ["Metrics"]
+
+_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+class Metrics:
+    """Requests by operation and status with their times, and gauges that are read when they are asked for."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._requests: defaultdict[tuple[str, int], int] = defaultdict(int)
+        self._times: dict[str, list[float]] = {}
+        self._gauges: dict[tuple[str, str], Callable[[], dict[str, float]]] = {}
+
+    def __repr__(self) -> str:
+        return f"Metrics({sum(self._requests.values())} requests)"
+
+    def gauge(self, name: str, about: str, read: Callable[[], dict[str, float]]) -> None:
+        """Add a gauge; `read` gives its value by label when the text is written."""
+        self._gauges[name, about] = read
+
+    def count(self, operation: str, status: int, seconds: float) -> None:
+        """Count one answered request."""
+        slot = bisect_left(_BUCKETS, seconds)
+        with self._lock:
+            self._requests[operation, status] += 1
+            # One count for each bucket, one for what is over the last, and the sum of the seconds.
+            times = self._times.setdefault(operation, [0.0] * (len(_BUCKETS) + 2))
+            times[slot] += 1
+            times[-1] += seconds
+
+    def text(self) -> tuple[bytes, str]:
+        """Return the text and its content type."""
+        from prometheus_client import CollectorRegistry, generate_latest
+        from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+        registry = CollectorRegistry()
+        registry.register(self)
+        return generate_latest(registry), CONTENT_TYPE_LATEST
+
+    def collect(self) -> Iterator[Any]:
+        """Yield the families, as prometheus_client wants them of a collector."""
+        from prometheus_client.core import (
+            CounterMetricFamily,
+            GaugeMetricFamily,
+            HistogramMetricFamily,
+        )
+
+        with self._lock:
+            requests = dict(self._requests)
+            times = {operation: list(values) for operation, values in self._times.items()}
+        counter = CounterMetricFamily("lmaas_requests", "Requests answered.", labels=["operation", "status"])
+        for (operation, status), number in sorted(requests.items()):
+            counter.add_metric([operation, str(status)], number)
+        yield counter
+        histogram = HistogramMetricFamily("lmaas_request_seconds", "Time to the answer.", labels=["operation"])
+        for operation, values in sorted(times.items()):
+            histogram.add_metric([operation], _cumulative(values[:-1]), sum_value=values[-1])
+        yield histogram
+        for (name, about), read in self._gauges.items():
+            gauge = GaugeMetricFamily(name, about, labels=["of"])
+            for label, value in sorted(read().items()):
+                gauge.add_metric([label], value)
+            yield gauge
+
+
+def _cumulative(counts: list[float]) -> list[tuple[str, float]]:
+    total = 0.0
+    pairs: list[tuple[str, float]] = []
+    for bound, count in zip((*map(str, _BUCKETS), "+Inf"), counts, strict=True):
+        total += count
+        pairs.append((bound, total))
+    return pairs

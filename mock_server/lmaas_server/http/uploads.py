@@ -1,0 +1,148 @@
+"""A multipart body streamed to disk while it is hashed: memory stays at a few chunks, whatever the file's size.
+
+Knows multipart/form-data (RFC 7578), and nothing of what the file holds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from flask import Request
+from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.sansio.multipart import Data, Epilogue, Event, Field, File, MultipartDecoder, NeedData
+
+from lmaas_server.errors import InvalidError, MalformedError, TooLargeError
+from lmaas_server.http.bodies import check_length, media_type
+
+__all__ = ["Upload", "receive"]
+
+_CHUNK = 1 << 20
+_FIELD_LIMIT = 1 << 20
+_MULTIPART = "multipart/form-data"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upload:
+    """One file and the fields beside it; the file lies at `path` until the request is over."""
+
+    path: Path
+    filename: str
+    size: int
+    sha256: str
+    fields: dict[str, str]
+
+    @property
+    def fingerprint(self) -> bytes:
+        """The same for the same fields and file, whatever the boundary was."""
+        digest = hashlib.sha256(self.sha256.encode())
+        for name, value in sorted({**self.fields, "": self.filename}.items()):
+            digest.update(f"{len(name)}:{name}{len(value)}:{value}".encode("utf-8", "surrogatepass"))
+        return digest.digest()
+
+
+@contextmanager
+def receive(request: Request, *, limit: int, new_temp: Callable[[], Path]) -> Iterator[Upload]:
+    """Stream the body to a temporary file; it is gone when the block ends, unless it was moved away.
+
+    Raises:
+        UnsupportedError: The body is not multipart/form-data.
+        MalformedError: It is not well-formed, broke off, or has no part `file`.
+        TooLargeError: It is over `limit` bytes.
+    """
+    media_type(request, allowed=(_MULTIPART,))
+    boundary = request.mimetype_params.get("boundary")
+    if not boundary:
+        raise MalformedError("The header `Content-Type` has no boundary.", code="multipart_malformed")
+    check_length(request, limit=limit)
+    path = new_temp()
+    try:
+        yield _Parts(path, limit=limit).read(request, boundary.encode("latin-1", "replace"))
+    finally:
+        path.unlink(missing_ok=True)
+
+
+class _Parts:
+    """What has come so far."""
+
+    def __init__(self, path: Path, *, limit: int) -> None:
+        self._path = path
+        self._limit = limit
+        self._digest = hashlib.sha256()
+        self._fields: dict[str, bytearray] = {}
+        self._filename: str | None = None
+        self._size = 0
+        self._into: str | None = None
+
+    def read(self, request: Request, boundary: bytes) -> Upload:
+        """Take the whole body in."""
+        decoder = MultipartDecoder(boundary, max_form_memory_size=None, max_parts=64)
+        with self._path.open("wb", buffering=0) as file:
+            for event in _events(decoder, request.environ["wsgi.input"], request.content_length, self._limit):
+                self._take(event, file)
+        if self._filename is None:
+            message = "The form has no part named `file`; send the dataset as a file in it."
+            raise InvalidError(message, code="file_missing", param="file")
+        fields = {name: bytes(value).decode("utf-8", "replace") for name, value in self._fields.items()}
+        return Upload(
+            path=self._path,
+            filename=self._filename,
+            size=self._size,
+            sha256=self._digest.hexdigest(),
+            fields=fields,
+        )
+
+    def _take(self, event: Event, file: IO[bytes]) -> None:
+        if isinstance(event, File):
+            if event.name != "file" or self._filename is not None:
+                message = f"The form has a file `{event.name}`; it takes one file, named `file`."
+                raise InvalidError(message, code="file_unexpected", param=event.name)
+            self._filename, self._into = event.filename or "", None
+        elif isinstance(event, Field):
+            self._into = event.name
+            self._fields[event.name] = bytearray()
+        elif isinstance(event, Data):
+            if self._into is None:
+                file.write(event.data)
+                self._digest.update(event.data)
+                self._size += len(event.data)
+            else:
+                self._add_to_field(self._into, event.data)
+
+    def _add_to_field(self, name: str, data: bytes) -> None:
+        field = self._fields[name]
+        field += data
+        if len(field) > _FIELD_LIMIT:
+            message = f"The field `{name}` is over {_FIELD_LIMIT} bytes; only `file` may be long."
+            raise TooLargeError(message, code="field_too_large", param=name)
+
+
+def _events(decoder: MultipartDecoder, stream: IO[bytes], announced: int | None, limit: int) -> Iterator[Event]:
+    """Feed the decoder chunk by chunk until the closing boundary."""
+    received, ended = 0, False
+    try:
+        while not ended:
+            wanted = _CHUNK if announced is None else min(_CHUNK, announced - received)
+            chunk = stream.read(wanted) if wanted > 0 else b""
+            received += len(chunk)
+            if received > limit:
+                raise TooLargeError(f"The body is over {limit} bytes.", code="body_too_large")
+            ended = not chunk
+            decoder.receive_data(chunk or None)
+            while not isinstance(event := decoder.next_event(), NeedData | Epilogue):
+                yield event
+    except ValueError as exc:
+        if ended:
+            raise MalformedError(_broke_off(received, announced), code="upload_truncated") from exc
+        raise MalformedError(f"The multipart body is not well-formed: {exc}.", code="multipart_malformed") from exc
+    except RequestEntityTooLarge as exc:
+        raise TooLargeError("The form has too many parts.", code="body_too_large") from exc
+
+
+def _broke_off(received: int, announced: int | None) -> str:
+    of = "" if announced is None else f" of {announced} bytes"
+    return f"The upload broke off after {received}{of}, before its closing boundary; nothing was kept."
