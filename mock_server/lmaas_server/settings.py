@@ -35,6 +35,8 @@ class Settings(BaseSettings):
     """Of requests that are not uploads."""
     max_unpacked_mb: int = Field(default=4096, ge=1)
     """What an archive may unpack to."""
+    predictors_mb: int = Field(default=2048, ge=1)
+    """Memory for models that answer; the longest unused are dropped and loaded again when they are asked."""
     rate_limit_per_minute: int | None = Field(default=None, ge=1)
     """Requests per key; omitted, no limit."""
     idempotency_hours: float = Field(default=24.0, gt=0)

@@ -1,0 +1,233 @@
+"""Deployments: versions put behind a name, changed, rolled back and taken away. Knows no HTTP and no request.
+
+A deployment is `starting` until its versions are loaded and warm, which a thread of this service does; a change of one
+that serves loads the new versions first and then switches in one step, so that nobody is refused meanwhile.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from lmaas.types import BatchingSpec, DeploymentCreate, DeploymentUpdate, VariantSpec
+from lmaas_server.errors import ConflictError, InvalidError, MissingError, ServiceError
+from lmaas_server.records import DeploymentRecord, Json, ModelRecord, PageRequest, RevisionRecord
+from lmaas_server.services.predictors import Predictors
+from lmaas_server.services.routing import deployment_missing
+from lmaas_server.services.traffic import Traffic
+from lmaas_server.storage import Page, Storage
+
+__all__ = ["DeployingService"]
+
+logger = logging.getLogger("lmaas_server")
+
+
+class DeployingService:
+    """Puts models to work."""
+
+    def __init__(
+        self, storage: Storage, *, predictors: Predictors, traffic: Traffic, clock: Callable[[], float]
+    ) -> None:
+        self._storage = storage
+        self._predictors = predictors
+        self._traffic = traffic
+        self._clock = clock
+        self._loader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="deploying")
+
+    def __repr__(self) -> str:
+        return f"DeployingService({self._storage!r})"
+
+    def start(self) -> None:
+        """Go on with the deployments that were starting when the server stopped."""
+        for record in self._storage.deployments.all():
+            if record.status == "starting":
+                self._loader.submit(self._make_ready, record.name)
+
+    def close(self) -> None:
+        """Stop loading; what was starting goes on at the next start."""
+        self._loader.shutdown(wait=True, cancel_futures=True)
+
+    def create(self, request: DeploymentCreate, *, actor: str, request_key: str | None = None) -> DeploymentRecord:
+        """Store a deployment and begin to load its models.
+
+        Raises:
+            MissingError: `model_not_found`.
+            ConflictError: `deployment_exists`.
+            InvalidError: `variants_invalid`, `variants_incompatible`.
+        """
+        if (request.model is None) == (request.variants is None):
+            message = "Give either `model` or `variants`, not both and not neither."
+            raise InvalidError(message, code="variants_invalid", param="model")
+        record = DeploymentRecord(
+            name=request.name,
+            status="starting",
+            variants=self._variants(request.model, request.variants),
+            revision=1,
+            batching=(request.batching or BatchingSpec()).model_dump(),
+            metadata=dict(request.metadata),
+            created_at=self._clock(),
+            request_key=request_key,
+        )
+        record = self._storage.deployments.create(record, actor=actor)
+        if record.status == "starting":
+            self._loader.submit(self._make_ready, record.name)
+        return record
+
+    def get(self, name: str) -> DeploymentRecord:
+        """Return a deployment.
+
+        Raises:
+            MissingError: `deployment_not_found`.
+        """
+        if (record := self._storage.deployments.get(name)) is None:
+            raise deployment_missing(name)
+        return record
+
+    def page(self, page: PageRequest) -> Page[DeploymentRecord]:
+        """Return one page of the deployments."""
+        return self._storage.deployments.page(page)
+
+    def stats(self, name: str) -> Json:
+        """Return what a deployment has done."""
+        kept = {"predictions": self._storage.predictions.count(name), "feedback": self._storage.feedback.count(name)}
+        return {**kept, **self._traffic.of(name)}
+
+    def change(
+        self, name: str, request: DeploymentUpdate, *, actor: str, request_key: str | None = None
+    ) -> DeploymentRecord:
+        """Change what is named and leave the rest; new variants make a new revision.
+
+        Raises:
+            MissingError: `deployment_not_found`, `model_not_found`.
+            ConflictError: `revision_mismatch`; `model_unusable`, a new model cannot be loaded: the old ones serve on.
+            InvalidError: `variants_invalid`, `variants_incompatible`.
+        """
+        if request.model is not None and request.variants is not None:
+            message = "Give either `model` or `variants`, not both."
+            raise InvalidError(message, code="variants_invalid", param="variants")
+        record = self.get(name)
+        if request.if_revision is not None and request_key is None and request.if_revision != record.revision:
+            raise _revision_mismatch(record, request.if_revision)
+        fields: Json = {}
+        if request.batching is not None:
+            fields["batching"] = request.batching.model_dump()
+        if request.metadata is not None:
+            fields["metadata"] = dict(request.metadata)
+        if request.model is not None or request.variants is not None:
+            variants = self._variants(request.model, request.variants)
+            self._load(variants)
+            record = self._storage.deployments.set_variants(
+                name,
+                variants,
+                reason=request.reason or "Changed.",
+                now=self._clock(),
+                actor=actor,
+                request_key=request_key,
+                if_revision=request.if_revision,
+            )
+            fields |= {} if record.status == "ready" else {"status": "ready", "error": None}
+        elif request.if_revision is not None and request.if_revision != record.revision:
+            raise _revision_mismatch(record, request.if_revision)
+        return self._storage.deployments.update(name, **fields) if fields else record
+
+    def roll_back(
+        self, name: str, *, revision: int | None, reason: str | None, actor: str, request_key: str | None = None
+    ) -> DeploymentRecord:
+        """Make the variants of an earlier revision (omitted: the one before the current) the newest revision.
+
+        Raises:
+            MissingError: `deployment_not_found`, `revision_not_found`.
+            ConflictError: `nothing_to_roll_back`; `model_gone`, a version of that revision was deleted.
+        """
+        self._check_models_of(name, revision)
+        return self._storage.deployments.rollback(
+            name, now=self._clock(), revision=revision, reason=reason, actor=actor, request_key=request_key
+        )
+
+    def revisions(self, name: str) -> Sequence[RevisionRecord]:
+        """Return the history of a deployment's variants, newest first."""
+        self.get(name)
+        return self._storage.deployments.revisions(name)
+
+    def delete(self, name: str) -> None:
+        """Take a deployment away; requests under way are answered, later ones are told that it is gone.
+
+        Raises:
+            MissingError: `deployment_not_found`.
+        """
+        if not self._storage.deployments.delete(name):
+            raise deployment_missing(name)
+        self._traffic.forget(name)
+
+    def _variants(self, model: str | None, specs: Sequence[VariantSpec] | None) -> tuple[Json, ...]:
+        """Resolve every reference to a version; an alias means the version it points at now."""
+        given = specs if specs is not None else (VariantSpec(model=str(model)),)
+        models = [
+            self._storage.models.resolve(spec.model, param="model" if specs is None else f"variants[{place}].model")
+            for place, spec in enumerate(given)
+        ]
+        _check_variants(given, models)
+        return tuple(
+            {"model": record.id, "weight": spec.weight, "role": spec.role}
+            for spec, record in zip(given, models, strict=True)
+        )
+
+    def _check_models_of(self, name: str, revision: int | None) -> None:
+        record = self.get(name)
+        target = record.revision - 1 if revision is None else revision
+        known = next((r for r in self._storage.deployments.revisions(name) if r.revision == target), None)
+        for variant in known.variants if known is not None else ():
+            if self._storage.models.get(variant["model"]) is None:
+                message = f"Revision {target} of {name!r} served {variant['model']}, which was deleted since."
+                raise ConflictError(message, code="model_gone", param="revision")
+
+    def _load(self, variants: Sequence[Json]) -> None:
+        for variant in variants:
+            self._predictors.get(variant["model"]).warm()
+
+    def _make_ready(self, name: str) -> None:
+        """Load the versions of a deployment; runs in this service's thread, and nobody waits for what it raises."""
+        try:
+            self._load(self.get(name).variants)
+            self._storage.deployments.set_status(name, "ready")
+        except MissingError as exc:
+            if exc.code != "deployment_not_found":
+                self._fail(name, exc)
+        except Exception as exc:
+            logger.exception("the deployment %s could not be started", name)
+            self._fail(name, exc)
+
+    def _fail(self, name: str, exc: Exception) -> None:
+        code = exc.code if isinstance(exc, ServiceError) else "model_unusable"
+        try:
+            self._storage.deployments.set_status(name, "failed", error={"code": code, "message": str(exc)})
+        except MissingError:
+            logger.info("the deployment %s was deleted while it started", name)
+
+
+def _check_variants(specs: Sequence[VariantSpec], models: Sequence[ModelRecord]) -> None:
+    """Refuse what cannot serve one name together."""
+    if not any(spec.role != "shadow" and spec.weight > 0 for spec in specs):
+        message = "No variant answers: give one that is not a shadow a weight above 0."
+        raise InvalidError(message, code="variants_invalid", param="variants")
+    first = models[0]
+    for place, record in enumerate(models):
+        if record.id in {earlier.id for earlier in models[:place]}:
+            message = f"{record.id} is there twice; give it one variant with the sum of the weights."
+            raise InvalidError(message, code="variants_invalid", param=f"variants[{place}].model")
+        ours, theirs = _face(record), _face(first)
+        if ours != theirs:
+            message = f"{record.id} takes and gives {ours}, and {first.id} {theirs}; one name needs one kind of both."
+            raise InvalidError(message, code="variants_incompatible", param=f"variants[{place}].model")
+
+
+def _face(record: ModelRecord) -> tuple[object, ...]:
+    return record.input.get("kind"), tuple(record.input.get("shape") or ()), record.target.get("kind")
+
+
+def _revision_mismatch(record: DeploymentRecord, wanted: int) -> ConflictError:
+    message = (
+        f"The deployment {record.name!r} is at revision {record.revision}, not {wanted}; read it again and decide."
+    )
+    return ConflictError(message, code="revision_mismatch", param="if_revision")

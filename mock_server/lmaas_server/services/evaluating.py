@@ -1,0 +1,96 @@
+"""Evaluation: a version measured on a dataset, as a job. Knows no HTTP and no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from lmaas.types import EvaluationRequest
+from lmaas_server.errors import InvalidError
+from lmaas_server.jobs.kinds import Commit, Work
+from lmaas_server.jobs.outcome import Outcome
+from lmaas_server.jobs.runner import JobRunner
+from lmaas_server.records import DatasetRecord, JobRecord, ModelRecord, new_id
+from lmaas_server.services.sources import Sources
+from lmaas_server.storage import Storage
+
+__all__ = ["EvaluationKind", "EvaluationService"]
+
+
+class EvaluationService:
+    """Takes requests to measure."""
+
+    def __init__(
+        self, storage: Storage, sources: Sources, runner: JobRunner, *, clock: Callable[[], float]
+    ) -> None:
+        self._storage = storage
+        self._sources = sources
+        self._runner = runner
+        self._clock = clock
+
+    def __repr__(self) -> str:
+        return f"EvaluationService({self._runner!r})"
+
+    def create(self, request: EvaluationRequest, *, request_key: str | None = None) -> JobRecord:
+        """Queue an evaluation; the same request key again returns the job it made.
+
+        Raises:
+            MissingError: `model_not_found`, `dataset_not_found`.
+            InvalidError: `input_mismatch`, `target_mismatch`: the dataset is not what the model takes and gives.
+        """
+        id = new_id("job", request_key)
+        if (known := self._storage.jobs.get(id)) is not None:
+            return known
+        model = self._sources.model(request.model)
+        dataset = self._sources.dataset(request.dataset)
+        _check_fits(model, dataset)
+        record = JobRecord(
+            id=id,
+            type="evaluation",
+            status="queued",
+            created_at=self._clock(),
+            request=request.model_copy(update={"model": model.id}).model_dump(mode="json"),
+            seed=0,
+            model=model.id,
+        )
+        record, _ = self._storage.jobs.add(record, message=f"Queued: measure {model.id} on {dataset.id}.")
+        self._runner.wake()
+        return record
+
+
+class EvaluationKind:
+    """How an evaluation is prepared and committed."""
+
+    def __init__(self, sources: Sources) -> None:
+        self._sources = sources
+
+    def prepare(self, job: JobRecord, folder: Path) -> Work:  # noqa: ARG002 - nothing to keep between attempts
+        """Name the files."""
+        spec = {
+            "bundle": self._sources.bundle(job.request["model"]),
+            "dataset": self._sources.dataset_spec(job.request["dataset"]),
+            "batch_size": job.request["batch_size"],
+        }
+        return Work(entry="lmaas_server.jobs.work:run_evaluation", spec=spec, listens=False)
+
+    def commit(self, job: JobRecord, outcome: Outcome) -> Commit:
+        """Put the figures on the record; nothing else changes."""
+        message = f"Succeeded: {job.request['model']} is measured on {job.request['dataset']}."
+        return Commit(model=job.request["model"], result=outcome.result, metrics=outcome.metrics, message=message)
+
+
+def _check_fits(model: ModelRecord, dataset: DatasetRecord) -> None:
+    for key in ("kind", "shape"):
+        if dataset.input.get(key) != model.input.get(key):
+            raise InvalidError(
+                f"The inputs of {dataset.id} have {key} {dataset.input.get(key)}; {model.id} takes {key} "
+                f"{model.input.get(key)}.",
+                code="input_mismatch",
+                param="dataset",
+            )
+    if dataset.target["kind"] != model.target["kind"]:
+        raise InvalidError(
+            f"The targets of {dataset.id} are of kind {dataset.target['kind']}; {model.id} gives {model.target['kind']}.",
+            code="target_mismatch",
+            param="dataset",
+        )

@@ -1,0 +1,225 @@
+"""Predictions: a deployment answers rows, and the answer is logged with its inputs. Knows no HTTP.
+
+    route -> version -> predictor -> outputs -> log (in the background) -> answer
+
+Computed in the calling thread: for the small models of this service the hop to another thread costs more than
+computing together saves. A batcher belongs between version and predictor, where `_compute` is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from lmaas.types import PredictionParameters
+from lmaas_server.errors import ConflictError, InvalidError, MissingError, ServiceError, UnavailableError
+from lmaas_server.records import Json, PageRequest, PredictionRecord, new_id
+from lmaas_server.services.npy import Array
+from lmaas_server.services.prediction_log import PredictionLog
+from lmaas_server.services.predictors import Predictors
+from lmaas_server.services.replays import RecentAnswers, key_reused
+from lmaas_server.services.routing import Route, RoutingTable
+from lmaas_server.services.traffic import Traffic
+from lmaas_server.storage import Page, Storage
+
+__all__ = ["Asked", "Predicted", "PredictingService"]
+
+# Codes of a row that is not of the model's shape: when every row has one, the request as a whole is wrong.
+_MISSHAPEN = {"shape_mismatch", "input_invalid"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A request for predictions."""
+
+    rows: Sequence[Any] | Array
+    raw: bytes
+    """The body as it came, which is what the log keeps."""
+    media: str
+    parameters: PredictionParameters = field(default_factory=PredictionParameters)
+    user: str | None = None
+    store: bool = True
+    as_array: bool = False
+    """Answer with probabilities or values as one array."""
+    request_id: str = ""
+    request_key: str | None = None
+    fingerprint: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Predicted:
+    """The answer to one request."""
+
+    id: str
+    deployment: str
+    model: str
+    outputs: list[Json]
+    created_at: float
+    array: Array | None = None
+    replayed: bool = False
+
+    @property
+    def size(self) -> int:
+        """About what this takes of memory."""
+        return 300 * len(self.outputs) + (0 if self.array is None else self.array.nbytes)
+
+
+class PredictingService:
+    """Answers requests for predictions and keeps what it answered."""
+
+    def __init__(
+        self,
+        storage: Storage,
+        *,
+        routes: RoutingTable,
+        predictors: Predictors,
+        log: PredictionLog,
+        traffic: Traffic,
+        clock: Callable[[], float],
+    ) -> None:
+        self._storage = storage
+        self._routes = routes
+        self._predictors = predictors
+        self._log = log
+        self._traffic = traffic
+        self._clock = clock
+        self._recent: RecentAnswers[Predicted] = RecentAnswers(budget=32 * 2**20)
+
+    def __repr__(self) -> str:
+        return f"PredictingService({self._routes!r}, {self._predictors!r})"
+
+    def predict(self, deployment: str, asked: Asked) -> Predicted:
+        """Answer every row, once for each request key.
+
+        Raises:
+            MissingError: `deployment_not_found`.
+            UnavailableError: `deployment_starting`: not ready yet.
+            ConflictError: `deployment_failed`, `deployment_stopped`; or the key's, as `Idempotency-Key` says.
+            InvalidError: `shape_mismatch`: no row has the model's shape.
+        """
+        if asked.request_key is None:
+            return self._answer(deployment, new_id("pred"), asked)
+        id = new_id("pred", asked.request_key)
+        if (known := self._recent.begin(id, asked.fingerprint)) is not None:
+            return replace(known, replayed=True)
+        try:
+            answer = self._logged(id, asked) or self._answer(deployment, id, asked)
+        except BaseException:
+            self._recent.abandon(id)
+            raise
+        self._recent.finish(id, answer, size=answer.size)
+        return answer
+
+    def get(self, id: str) -> PredictionRecord:
+        """Return a prediction from the log.
+
+        Raises:
+            MissingError: `prediction_not_found`.
+        """
+        self._log.flush()
+        if (record := self._storage.predictions.get(id)) is None:
+            message = f"There is no prediction {id!r}; one that was made with `store: false` is not kept."
+            raise MissingError(message, code="prediction_not_found", param="prediction_id")
+        return record
+
+    def page(self, page: PageRequest, *, deployment: str | None = None) -> Page[PredictionRecord]:
+        """Return one page of the log."""
+        self._log.flush()
+        return self._storage.predictions.page(page, deployment=deployment)
+
+    def _answer(self, deployment: str, id: str, asked: Asked) -> Predicted:
+        route = self._routes.get(deployment)
+        _check_ready(route)
+        model = route.choose(asked.user or asked.request_id or id)
+        with self._traffic.request(deployment) as tally:
+            outputs, array = self._compute(model, asked)
+            tally.rows, tally.row_errors = len(outputs), sum("error" in output for output in outputs)
+        answer = Predicted(
+            id=id, deployment=deployment, model=model, outputs=outputs, created_at=self._clock(), array=array
+        )
+        if asked.store:
+            self._log.add(_record(answer, asked))
+        return answer
+
+    def _compute(self, model: str, asked: Asked) -> tuple[list[Json], Array | None]:
+        predictor = self._predictors.get(model)
+        if asked.as_array:
+            array, errors = predictor.arrays(asked.rows)
+            outputs = _outputs_of(array, errors)
+        else:
+            array = None
+            outputs = predictor.predict(
+                asked.rows, top_k=asked.parameters.top_k, probabilities=asked.parameters.probabilities
+            )
+        _refuse_if_all_misshapen(outputs)
+        return outputs, array
+
+    def _logged(self, id: str, asked: Asked) -> Predicted | None:
+        """Return an earlier answer from the log: the key may be older than this process, or than its memory."""
+        record = self._storage.predictions.get(id)
+        if record is None:
+            return None
+        if record.inputs != asked.raw or record.inputs_type != asked.media:
+            raise key_reused()
+        # The same version gives the same bits again; the log keeps no array.
+        array = self._compute(record.model, asked)[1] if asked.as_array else None
+        return Predicted(
+            id=id,
+            deployment=record.deployment,
+            model=record.model,
+            outputs=record.outputs,
+            created_at=record.created_at,
+            array=array,
+            replayed=True,
+        )
+
+
+def _check_ready(route: Route) -> None:
+    record = route.record
+    if record.status == "ready":
+        return
+    if record.status == "starting":
+        message = f"The deployment {record.name!r} is starting; its model is being loaded. Try again in a moment."
+        raise UnavailableError(message, code="deployment_starting", retry_after=0.2)
+    why = f": {record.error['message']}" if record.error else ""
+    message = f"The deployment {record.name!r} is {record.status}{why}. Give it another model, or delete it."
+    raise ConflictError(message, code=f"deployment_{record.status}")
+
+
+def _record(answer: Predicted, asked: Asked) -> PredictionRecord:
+    return PredictionRecord(
+        id=answer.id,
+        deployment=answer.deployment,
+        model=answer.model,
+        outputs=answer.outputs,
+        rows=len(answer.outputs),
+        created_at=answer.created_at,
+        user=asked.user,
+        inputs=asked.raw,
+        inputs_type=asked.media,
+    )
+
+
+def _refuse_if_all_misshapen(outputs: list[Json]) -> None:
+    first = outputs[0].get("error")
+    if first is not None and all((output.get("error") or {}).get("code") in _MISSHAPEN for output in outputs):
+        raise InvalidError(first["message"], code="shape_mismatch", param="inputs[0]")
+
+
+def _outputs_of(array: Array, errors: dict[int, ServiceError]) -> list[Json]:
+    """Return what the log keeps of an array: the index and score of the best class, or the value, of each row."""
+    rows, *rest = array.shape
+    if len(rest) == 1 and rest[0] > 1:
+        best = np.argmax(np.nan_to_num(array, nan=-1.0), axis=1)
+        scores = array[np.arange(rows), best].tolist()
+        outputs: list[Json] = [
+            {"index": index, "score": score} for index, score in zip(best.tolist(), scores, strict=True)
+        ]
+    else:
+        outputs = [{"value": value} for value in array.tolist()]
+    for row, error in errors.items():
+        outputs[row] = {"error": {"code": error.code, "message": error.message}}
+    return outputs

@@ -1,0 +1,116 @@
+"""Loaded models, as many as fit into a budget. Knows how to find a bundle; torch is imported with the first of them."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from lmaas_server.errors import ConflictError, MissingError, ServiceError
+from lmaas_server.records import Json, ModelRecord
+from lmaas_server.services.models import bundle_key
+from lmaas_server.services.npy import Array
+from lmaas_server.storage import Artifacts, Storage
+
+__all__ = ["Predictor", "Predictors", "loader_of"]
+
+
+class Predictor(Protocol):
+    """A model that answers; `engine.serving.predictor.Predictor` is one."""
+
+    @property
+    def nbytes(self) -> int:
+        """What it takes of memory."""
+
+    def predict(
+        self, rows: Sequence[Any] | Array, *, top_k: int | None = None, probabilities: bool = False
+    ) -> list[Json]:
+        """One output per row; a bad row has an error in its place."""
+
+    def arrays(self, rows: Sequence[Any] | Array) -> tuple[Array, dict[int, ServiceError]]:
+        """Probabilities (rows, classes) or values, float32; NaN in the rows that have an error."""
+
+    def warm(self) -> None:
+        """Answer once for nobody, so that the first request does not pay for it."""
+
+
+class Predictors:
+    """Predictors by model version; the longest unused go when the budget is full."""
+
+    def __init__(self, storage: Storage, load: Callable[[ModelRecord], Predictor], *, budget: int) -> None:
+        self._storage = storage
+        self._load = load
+        self._budget = budget
+        self._lock = threading.Lock()
+        self._loading: dict[str, threading.Lock] = {}
+        self._loaded: OrderedDict[str, Predictor] = OrderedDict()
+
+    def __repr__(self) -> str:
+        return f"Predictors({list(self._loaded)})"
+
+    def __len__(self) -> int:
+        return len(self._loaded)
+
+    @property
+    def bytes(self) -> int:
+        """What all of them take of memory."""
+        with self._lock:
+            return sum(predictor.nbytes for predictor in self._loaded.values())
+
+    def get(self, model: str) -> Predictor:
+        """Return the predictor of a version, loading it if need be; two requests never load one twice.
+
+        Raises:
+            MissingError: `model_not_found`, the version is gone.
+            ConflictError: `model_unusable`, its files cannot be read.
+        """
+        with self._lock:
+            if (known := self._loaded.get(model)) is not None:
+                self._loaded.move_to_end(model)
+                return known
+            loading = self._loading.setdefault(model, threading.Lock())
+        with loading:
+            with self._lock:
+                if (known := self._loaded.get(model)) is not None:
+                    return known
+            predictor = self._read(model)
+            with self._lock:
+                self._loaded[model] = predictor
+                self._loading.pop(model, None)
+                self._make_room(model)
+        return predictor
+
+    def _read(self, model: str) -> Predictor:
+        if (record := self._storage.models.get(model)) is None:
+            message = f"The model {model} is gone; deploy another version."
+            raise MissingError(message, code="model_not_found", param="model")
+        try:
+            return self._load(record)
+        except Exception as exc:
+            message = f"The files of the model {model} cannot be used: {exc}"[:500]
+            raise ConflictError(message, code="model_unusable", param="model") from exc
+
+    def _make_room(self, newest: str) -> None:
+        total = sum(predictor.nbytes for predictor in self._loaded.values())
+        for model in list(self._loaded):
+            if total <= self._budget or model == newest:
+                break
+            total -= self._loaded.pop(model).nbytes
+
+
+def loader_of(artifacts: Artifacts) -> Callable[[ModelRecord], Predictor]:
+    """Return how a version becomes a predictor: from its bundle in the store."""
+
+    def load(record: ModelRecord) -> Predictor:
+        # Here and not above: importing torch takes over a second, and a server that only keeps data never needs it.
+        import torch
+
+        from lmaas_server.engine.serving.predictor import Predictor as Engine
+
+        # Threads of torch under threads of requests fight for the same cores; one each is the fastest.
+        torch.set_num_threads(1)
+        predictor: Predictor = Engine.load(artifacts.path(bundle_key(record)))
+        return predictor
+
+    return load

@@ -1,0 +1,79 @@
+"""Which version answers: deployments in memory, read again when one of them changed. Knows no model's weights."""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_right
+from dataclasses import dataclass
+from hashlib import blake2b
+from itertools import accumulate
+
+from lmaas_server.errors import MissingError
+from lmaas_server.records import DeploymentRecord
+from lmaas_server.storage import Storage
+
+__all__ = ["Route", "RoutingTable", "deployment_missing"]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A deployment as a request meets it: its answering variants and the bounds of their shares."""
+
+    record: DeploymentRecord
+    models: tuple[str, ...]
+    bounds: tuple[float, ...]
+
+    @classmethod
+    def of(cls, record: DeploymentRecord) -> Route:
+        """Read the variants; a shadow answers nobody."""
+        answering = [v for v in record.variants if v["role"] != "shadow" and v["weight"] > 0]
+        bounds = tuple(accumulate(float(v["weight"]) for v in answering))
+        return cls(record, tuple(v["model"] for v in answering), bounds)
+
+    def choose(self, key: str) -> str:
+        """Return the version for this user or request: the same key meets the same version while shares stay."""
+        if len(self.models) == 1:
+            return self.models[0]
+        # The deployment's name is hashed too, so that a user is not in the canary of every deployment at once.
+        digest = blake2b(f"{self.record.name}\0{key}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
+        point = int.from_bytes(digest, "big") / 2**64 * self.bounds[-1]
+        return self.models[min(bisect_right(self.bounds, point), len(self.models) - 1)]
+
+
+class RoutingTable:
+    """The deployments this process has met, forgotten whenever any of them changes."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        self._lock = threading.Lock()
+        self._generation = -1
+        self._routes: dict[str, Route] = {}
+
+    def __repr__(self) -> str:
+        return f"RoutingTable({sorted(self._routes)})"
+
+    def get(self, name: str) -> Route:
+        """Return the way to a deployment.
+
+        Raises:
+            MissingError: `deployment_not_found`.
+        """
+        generation = self._storage.deployments.generation
+        routes = self._routes
+        if generation == self._generation and (known := routes.get(name)) is not None:
+            return known
+        record = self._storage.deployments.get(name)
+        if record is None:
+            raise deployment_missing(name)
+        route = Route.of(record)
+        with self._lock:
+            if generation != self._generation:
+                self._routes, self._generation = {}, generation
+            self._routes[name] = route
+        return route
+
+
+def deployment_missing(name: str) -> MissingError:
+    """Return the error about a deployment that is not, or no longer, there."""
+    message = f"There is no deployment {name!r}, or no longer; list them with GET /v1/deployments."
+    return MissingError(message, code="deployment_not_found", param="deployment")

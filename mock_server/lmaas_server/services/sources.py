@@ -1,0 +1,73 @@
+"""What jobs are made of - datasets and versions - looked up, and described for a job's process. Knows no HTTP."""
+
+from __future__ import annotations
+
+from lmaas_server.errors import MissingError
+from lmaas_server.records import DatasetRecord, Json, ModelRecord
+from lmaas_server.services.registering import bundle_key
+from lmaas_server.storage import Artifacts, Storage
+
+__all__ = ["Sources", "described"]
+
+
+class Sources:
+    """Datasets and model versions as jobs need them."""
+
+    def __init__(self, storage: Storage, artifacts: Artifacts, *, max_unpacked_bytes: int) -> None:
+        self._storage = storage
+        self._artifacts = artifacts
+        self._max_unpacked_bytes = max_unpacked_bytes
+
+    def __repr__(self) -> str:
+        return f"Sources({self._storage!r})"
+
+    def dataset(self, id: str, *, param: str = "dataset") -> DatasetRecord:
+        """Return a dataset.
+
+        Raises:
+            MissingError: `dataset_not_found`, naming the field that asked for it.
+        """
+        record = self._storage.datasets.get(id)
+        if record is None:
+            message = f"There is no dataset {id!r}; upload it, or list those there are with GET /v1/datasets."
+            raise MissingError(message, code="dataset_not_found", param=param)
+        return record
+
+    def dataset_spec(self, id: str, *, param: str = "dataset") -> Json:
+        """Return what a process needs to read a dataset.
+
+        Raises:
+            MissingError: `dataset_not_found`.
+        """
+        record = self.dataset(id, param=param)
+        return {
+            "id": record.id,
+            "name": record.name,
+            "path": str(self._artifacts.path(f"datasets/{record.id}")),
+            "format": record.format,
+            "input": record.input,
+            "target": record.target,
+            "max_unpacked_bytes": self._max_unpacked_bytes,
+        }
+
+    def model(self, reference: str, *, param: str = "model") -> ModelRecord:
+        """Return a version.
+
+        Raises:
+            MissingError: `model_not_found`, naming what there is.
+        """
+        return self._storage.models.resolve(reference, param=param)
+
+    def bundle(self, reference: str, *, param: str = "model") -> str:
+        """Return where a version's bundle is.
+
+        Raises:
+            MissingError: `model_not_found`.
+        """
+        record = self.model(reference, param=param)
+        return str(self._artifacts.path(bundle_key(record.name, record.version)))
+
+
+def described(record: DatasetRecord) -> Json:
+    """Return what planning asks of a dataset."""
+    return {"input": record.input, "target": record.target, "rows": record.rows}
