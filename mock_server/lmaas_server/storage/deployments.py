@@ -179,6 +179,11 @@ class DeploymentRepository:
             rows = connection.execute(query).mappings().all()
         return [record_from(RevisionRecord, {**row, "variants": tuple(row["variants"])}) for row in rows]
 
+    def made_by(self, name: str, request_key: str) -> int | None:
+        """Return the number of the revision that a request key has made, or None."""
+        with self._database.reading() as connection:
+            return _revision_of(connection, name, request_key)
+
     def delete(self, name: str) -> bool:
         """Remove a deployment and its history; predictions and feedback stay. False if there was none."""
         with self._database.writing() as connection:
@@ -243,12 +248,14 @@ def _require(connection: Connection, name: str) -> DeploymentRecord:
 
 def _made(connection: Connection, name: str, request_key: str | None) -> bool:
     """Whether a request key has made its revision already."""
-    if request_key is None:
-        return False
+    return request_key is not None and _revision_of(connection, name, request_key) is not None
+
+
+def _revision_of(connection: Connection, name: str, request_key: str) -> int | None:
     query = select(revisions.c.revision).where(
         revisions.c.deployment == name, revisions.c.request_key == request_key
     )  # fmt: skip
-    return connection.execute(query).scalar() is not None
+    return connection.execute(query).scalar()
 
 
 def _check_revision(current: DeploymentRecord, wanted: int | None) -> None:

@@ -100,6 +100,19 @@ class FeedbackRepository:
             rows = connection.execute(query.order_by(feedback.c.position).limit(limit)).mappings().all()
         return [record_from(FeedbackRecord, row) for row in rows]
 
+    def retracted(self, ids: Sequence[str]) -> set[str]:
+        """Return those of the ids that were retracted."""
+        with self._database.reading() as connection:
+            return {
+                id
+                for start in range(0, len(ids), _CHUNK)
+                for id in connection.execute(
+                    select(feedback.c.id).where(
+                        feedback.c.id.in_(ids[start : start + _CHUNK]), feedback.c.retracted_at.is_not(None)
+                    )
+                ).scalars()
+            }
+
     def mark_applied(self, ids: Sequence[str], model: str) -> int:
         """Note which version has learned from the items; returns how many were noted.
 

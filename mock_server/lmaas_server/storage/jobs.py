@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from lmaas_server.errors import ConflictError
@@ -31,6 +31,8 @@ from lmaas_server.storage.tables import jobs
 _COLUMNS = columns_of(jobs, JobRecord)
 
 OPEN = frozenset({"queued", "running", "paused"})
+SEALED = "commit"
+"""In place of a wish: the outcome is being committed and nothing can stop it."""
 ENDED = frozenset({"succeeded", "failed", "cancelled"})
 
 
@@ -89,15 +91,17 @@ class JobRepository(Diary):
         message: str,
         level: str = "info",
         data: dict[str, Any] | None = None,
+        unless_wanted: str | None = None,
         **fields: Any,
     ) -> JobRecord | None:
         """Change the status if it is one `of` those named, and write it in the diary; None if it is another.
 
-        `fields` are set along with the status; what was wanted of the job is forgotten.
+        Nothing changes either while `unless_wanted` is wanted of the job. `fields` are set along with the status, and
+        what was wanted is forgotten.
         """
         entry = Entry.status(to, message, now=now, level=level, data=data)
         with self._database.writing() as connection:
-            changed = _move(connection, id, of=of, entry=entry, status=to, **fields)
+            changed = _move(connection, id, of=of, entry=entry, unless_wanted=unless_wanted, status=to, **fields)
             record = _read(connection, id) if changed else None
         self.bell.ring(id)
         return record
@@ -122,14 +126,23 @@ class JobRepository(Diary):
         return record
 
     def ask(self, id: str, wanted: str) -> JobRecord | None:
-        """Note what is wanted of a running job (`cancel` outweighs `pause`); None if it is not running."""
+        """Note what is wanted of a running job (`cancel` outweighs `pause`); None if it is too late for wishes."""
         with self._database.writing() as connection:
             job = _read(connection, id)
-            if job is None or job.status != "running":
+            if job is None or job.status != "running" or job.wanted == SEALED:
                 return None
             if job.wanted != "cancel":
                 connection.execute(update(jobs).where(jobs.c.id == id).values(wanted=wanted))
             return _read(connection, id)
+
+    def seal(self, id: str) -> bool:
+        """Take no more wishes for a running job, to commit its outcome; False if a cancellation was accepted before."""
+        with self._database.writing(durable=False) as connection:
+            job = _read(connection, id)
+            if job is None or job.status != "running" or job.wanted == "cancel":
+                return False
+            connection.execute(update(jobs).where(jobs.c.id == id).values(wanted=SEALED))
+        return True
 
     def count(self, status: str) -> int:
         """Return how many jobs are in a status; meant for the open ones, which are few."""
@@ -143,7 +156,7 @@ class JobRepository(Diary):
             return [record_from(JobRecord, row) for row in connection.execute(query).mappings()]
 
     def requeue_orphans(self, now: float) -> list[JobRecord]:
-        """Queue again every job that a dead server left running; one it was told to cancel is cancelled instead.
+        """Queue again every job that a dead server left running; a wish that was accepted is granted instead.
 
         An attempt that ended with its server does not count against the job.
         """
@@ -154,6 +167,8 @@ class JobRepository(Diary):
                 record = self.move(
                     job.id, to="cancelled", of=["running"], now=now, message="Cancelled.", finished_at=now
                 )
+            elif job.wanted == "pause":
+                record = self.move(job.id, to="paused", of=["running"], now=now, message="Paused.", attempt=0)
             else:
                 record = self.move(
                     job.id,
@@ -174,9 +189,19 @@ def _read(connection: Connection, id: str) -> JobRecord | None:
     return None if row is None else record_from(JobRecord, row)
 
 
-def _move(connection: Connection, id: str, *, of: Iterable[str], entry: Entry, **fields: Any) -> bool:
-    change = update(jobs).where(jobs.c.id == id, jobs.c.status.in_(list(of))).values(wanted=None, **fields)
-    if connection.execute(change).rowcount == 0:
+def _move(
+    connection: Connection,
+    id: str,
+    *,
+    of: Iterable[str],
+    entry: Entry,
+    unless_wanted: str | None = None,
+    **fields: Any,
+) -> bool:
+    change = update(jobs).where(jobs.c.id == id, jobs.c.status.in_(list(of)))
+    if unless_wanted is not None:
+        change = change.where(func.coalesce(jobs.c.wanted, "") != unless_wanted)
+    if connection.execute(change.values(wanted=None, **fields)).rowcount == 0:
         return False
     write_entries(connection, id, [entry])
     return True

@@ -1,0 +1,128 @@
+"""The engine's work as a job's process does it: reads the files the spec names, says what it found, hands over.
+
+One function per kind of job, each `(spec, control) -> reports`. Knows no database: paths and descriptions come in
+the spec, and the bundle it makes lies in the spec's directory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import torch
+
+from lmaas.types import TrainingRequest, UpdateRequest
+from lmaas_server.engine.bundle import describe_bundle
+from lmaas_server.engine.data.examples import Examples, ReadLimits
+from lmaas_server.engine.data.reader import read_dataset
+from lmaas_server.engine.learning.evaluate import evaluate
+from lmaas_server.engine.learning.train import train
+from lmaas_server.engine.learning.update import update
+from lmaas_server.engine.reports import Finished, Message, Progress, Report
+from lmaas_server.jobs.protocol import Done, Said
+from lmaas_server.jobs.statements import read_statements
+
+Json = dict[str, Any]
+Control = Callable[[], str | None]
+
+
+def run_training(spec: Json, control: Control) -> Iterator[Said]:
+    """Train a network on a dataset."""
+    _use_threads(spec)
+    examples = _read(spec["dataset"])
+    yield _told(examples, spec)
+    reports = train(
+        examples,
+        TrainingRequest.model_validate_json(orjson.dumps(spec["request"])),
+        validation=_read(spec["validation"]) if spec["validation"] else None,
+        base=_path(spec["base"]),
+        directory=Path(spec["directory"]),
+        resume=_path(spec["resume"]),
+        control=control,
+    )
+    yield from _handed_over(reports)
+
+
+def run_evaluation(spec: Json, _control: Control) -> Iterator[Said]:
+    """Measure a model on a dataset."""
+    _use_threads(spec)
+    examples = _read(spec["dataset"])
+    yield _told(examples, spec)
+    yield Progress(0, 1, 0, 0)
+    metrics = evaluate(Path(spec["bundle"]), examples, spec["batch_size"])
+    yield Progress(1, 1, 0, 0)
+    yield Done(None, metrics, {"rows": len(examples)})
+
+
+def run_update(spec: Json, control: Control) -> Iterator[Said]:
+    """Learn from feedback."""
+    _use_threads(spec)
+    bundle = Path(spec["bundle"])
+    items, unreadable = read_statements(Path(spec["statements"]), describe_bundle(bundle)["input"])
+    if unreadable:
+        text = f"{unreadable:,} items of feedback are left out: the inputs of their predictions do not fit this model."
+        yield Message("warning", text, {"items": unreadable})
+    reports = update(
+        bundle,
+        items,
+        _read(spec["dataset"]) if spec["dataset"] else None,
+        UpdateRequest.model_validate_json(orjson.dumps(spec["request"])),
+        directory=Path(spec["directory"]),
+        resume=_path(spec["resume"]),
+        control=control,
+        retracted=spec["retracted"],
+    )
+    yield from _handed_over(reports)
+
+
+def _handed_over(reports: Iterator[Report]) -> Iterator[Said]:
+    """Pass reports on; the last becomes a `Done` that describes the model, whose bundle the server cannot read."""
+    for report in reports:
+        if isinstance(report, Finished):
+            yield Done(report.bundle, report.metrics, report.result, _described(report.bundle))
+        else:
+            yield report
+
+
+def _described(bundle: Path | None) -> Json | None:
+    if bundle is None:
+        return None
+    config = describe_bundle(bundle)
+    kept = {key: config[key] for key in ("task", "architecture", "input", "target", "parameters")}
+    size = (bundle / "weights.safetensors").stat().st_size
+    return {**kept, "sha256": config["weights_sha256"], "bytes": size}
+
+
+def _read(dataset: Json) -> Examples:
+    described = dataset["input"]
+    asked = {"kind": described["kind"]}
+    if described["kind"] == "image":
+        height, width, channels = described["shape"]
+        asked |= {"size": (height, width), "channels": channels}
+    elif "normalize" in described:
+        asked["normalize"] = described["normalize"]
+    return read_dataset(
+        Path(dataset["path"]),
+        filename=dataset["name"],
+        format=dataset["format"],
+        input=asked,
+        target={"kind": dataset["target"]["kind"]},
+        limits=ReadLimits(max_unpacked_bytes=dataset["max_unpacked_bytes"]),
+    )
+
+
+def _told(examples: Examples, spec: Json) -> Message:
+    kind, shape = examples.input["kind"], tuple(examples.input["shape"])
+    dataset, threads = spec["dataset"], spec["threads"]
+    text = f"Read {len(examples):,} rows of {kind} {shape} from {dataset['id']}; computing with {threads} threads."
+    return Message("info", text, {"dataset": dataset["id"], "rows": len(examples), "threads": threads})
+
+
+def _use_threads(spec: Json) -> None:
+    torch.set_num_threads(spec["threads"])
+
+
+def _path(value: str | None) -> Path | None:
+    return None if value is None else Path(value)
