@@ -20,9 +20,7 @@ __all__ = ["EvaluationKind", "EvaluationService"]
 class EvaluationService:
     """Takes requests to measure."""
 
-    def __init__(
-        self, storage: Storage, sources: Sources, runner: JobRunner, *, clock: Callable[[], float]
-    ) -> None:
+    def __init__(self, storage: Storage, sources: Sources, runner: JobRunner, *, clock: Callable[[], float]) -> None:
         self._storage = storage
         self._sources = sources
         self._runner = runner
@@ -90,7 +88,8 @@ def _check_fits(model: ModelRecord, dataset: DatasetRecord) -> None:
             )
     if dataset.target["kind"] != model.target["kind"]:
         raise InvalidError(
-            f"The targets of {dataset.id} are of kind {dataset.target['kind']}; {model.id} gives {model.target['kind']}.",
+            f"The targets of {dataset.id} are of kind {dataset.target['kind']}; "
+            f"{model.id} gives {model.target['kind']}.",
             code="target_mismatch",
             param="dataset",
         )

@@ -8,15 +8,11 @@ begun again after a crash finds all it needs; files are linked, not copied.
 from __future__ import annotations
 
 from lmaas_server.jobs.outcome import Outcome
-from lmaas_server.records import Json, JobRecord, ModelRecord
+from lmaas_server.records import JobRecord, Json, ModelRecord
+from lmaas_server.services.models import bundle_key
 from lmaas_server.storage import Artifacts, Storage
 
-__all__ = ["bundle_key", "register"]
-
-
-def bundle_key(name: str, version: int) -> str:
-    """Where a version's bundle lies in the artifact store."""
-    return f"models/{name}/{version}"
+__all__ = ["register"]
 
 
 def register(
@@ -28,7 +24,7 @@ def register(
         raise ValueError(f"{job.id} has made no model")
 
     def place(record: ModelRecord) -> None:
-        artifacts.link_directory(bundle, bundle_key(record.name, record.version))
+        artifacts.link_directory(bundle, bundle_key(record))
 
     return storage.models.add_version(
         name,

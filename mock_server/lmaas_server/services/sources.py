@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lmaas_server.errors import MissingError
 from lmaas_server.records import DatasetRecord, Json, ModelRecord
-from lmaas_server.services.registering import bundle_key
+from lmaas_server.services.models import bundle_key
 from lmaas_server.storage import Artifacts, Storage
 
 __all__ = ["Sources", "described"]
@@ -64,8 +64,7 @@ class Sources:
         Raises:
             MissingError: `model_not_found`.
         """
-        record = self.model(reference, param=param)
-        return str(self._artifacts.path(bundle_key(record.name, record.version)))
+        return str(self._artifacts.path(bundle_key(self.model(reference, param=param))))
 
 
 def described(record: DatasetRecord) -> Json:

@@ -10,7 +10,7 @@ from lmaas_server.engine.planning import plan_training
 from lmaas_server.jobs.kinds import Commit, Work
 from lmaas_server.jobs.outcome import Outcome
 from lmaas_server.jobs.runner import JobRunner
-from lmaas_server.records import JobRecord, ModelRecord, new_id
+from lmaas_server.records import JobRecord, Json, ModelRecord, new_id
 from lmaas_server.services.registering import register
 from lmaas_server.services.sources import Sources, described
 from lmaas_server.storage import Artifacts, Storage
@@ -73,18 +73,20 @@ class TrainingService:
         return plan_training(
             request,
             described(dataset),
-            base=base and {"architecture": base.architecture, "input": base.input, "target": base.target},
+            base=_shape_of(base) if base else None,
             validation=described(self._sources.dataset(held_out, param="validation.dataset")) if held_out else None,
             memory_limit_bytes=self._memory_limit_bytes,
         )
 
 
+def _shape_of(model: ModelRecord) -> Json:
+    return {"architecture": model.architecture, "input": model.input, "target": model.target}
+
+
 class TrainingKind:
     """How a training is prepared and committed."""
 
-    def __init__(
-        self, storage: Storage, artifacts: Artifacts, sources: Sources, *, clock: Callable[[], float]
-    ) -> None:
+    def __init__(self, storage: Storage, artifacts: Artifacts, sources: Sources, *, clock: Callable[[], float]) -> None:
         self._storage = storage
         self._artifacts = artifacts
         self._sources = sources
