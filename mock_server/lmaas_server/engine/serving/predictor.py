@@ -71,6 +71,21 @@ class Predictor:
             answers[index] = {"error": {"code": error.code, "message": error.message}}
         return answers
 
+    def arrays(self, inputs: Array | Sequence[Any]) -> tuple[Array, dict[int, ServiceError]]:
+        """Return the answers as one array, and the errors of the rows that are bad.
+
+        Returns:
+            Probabilities of shape (rows, classes) or values of shape (rows, *shape), float32; NaN where a row is bad.
+        """
+        rows, errors = rows_from_json(inputs, self.input)
+        outputs = self._outputs(rows)  # (rows, outputs)
+        if not bool(outputs.isfinite().all()):
+            _note_overflow(outputs, errors)
+        answers = self._scale.restore(outputs) if self._scale else outputs.softmax(dim=1)
+        array = answers.numpy().astype(np.float32)
+        array[list(errors)] = np.nan
+        return array[:, 0] if self._scale and not self.target["shape"] else array, errors
+
     @torch.inference_mode()
     def _outputs(self, rows: Array) -> Tensor:
         if len(rows) <= MAX_BATCH:

@@ -1,0 +1,256 @@
+"""Where everything is wired: settings in, a Flask application out. Nothing else makes a service."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from flask import Flask
+
+from lmaas_server.docs_page import page_bytes
+from lmaas_server.http.auth import ApiKeys, is_loopback
+from lmaas_server.http.gateway import Gateway
+from lmaas_server.http.idempotency import Idempotency
+from lmaas_server.http.limits import RateLimiter
+from lmaas_server.http.metrics import Metrics
+from lmaas_server.http.sse import Streams
+from lmaas_server.jobs.runner import JobRunner
+from lmaas_server.lock import DirectoryLock
+from lmaas_server.openapi import document_bytes
+from lmaas_server.routes.datasets import DatasetRoutes
+from lmaas_server.routes.deployments import DeploymentRoutes
+from lmaas_server.routes.documentation import DocumentationRoutes
+from lmaas_server.routes.feedback import FeedbackRoutes
+from lmaas_server.routes.health import HealthRoutes
+from lmaas_server.routes.jobs import JobRoutes
+from lmaas_server.routes.models import ModelRoutes
+from lmaas_server.routes.predictions import PredictionRoutes
+from lmaas_server.services.collecting import CollectingService
+from lmaas_server.services.datasets import DatasetService
+from lmaas_server.services.deploying import DeployingService
+from lmaas_server.services.evaluating import EvaluationService
+from lmaas_server.services.job_kinds import job_kinds
+from lmaas_server.services.jobs import JobService
+from lmaas_server.services.models import ModelService
+from lmaas_server.services.predicting import PredictingService
+from lmaas_server.services.prediction_log import PredictionLog
+from lmaas_server.services.predictors import Predictors, loader_of
+from lmaas_server.services.routing import RoutingTable
+from lmaas_server.services.sources import Sources
+from lmaas_server.services.traffic import Traffic
+from lmaas_server.services.training import TrainingService
+from lmaas_server.services.updating import UpdateService
+from lmaas_server.settings import Settings
+from lmaas_server.storage import Artifacts, Database, Storage, sweep
+
+__all__ = ["Server", "create_app", "server_of"]
+
+logger = logging.getLogger("lmaas_server")
+
+MIB = 2**20
+_NAME = "lmaas"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Server:
+    """What stands behind an application: started once, closed once."""
+
+    settings: Settings
+    storage: Storage
+    artifacts: Artifacts
+    runner: JobRunner
+    deploying: DeployingService
+    predictors: Predictors
+    log: PredictionLog
+    streams: Streams
+    clock: Callable[[], float]
+    lock: DirectoryLock
+    draining: threading.Event
+
+    def start(self) -> None:
+        """Tidy up what a crash left, and go on with the work that was under way."""
+        self.storage.idempotency.forget_unfinished()
+        self.storage.idempotency.purge(self.clock() - self.settings.idempotency_hours * 3600)
+        sweep(self.storage, self.artifacts)
+        self.runner.start()
+        self.deploying.start()
+
+    def drain(self) -> None:
+        """Refuse new requests and end event streams; those under way are answered."""
+        self.draining.set()
+
+    def close(self) -> None:
+        """Stop: jobs are checkpointed and go on at the next start, and what was answered is on the disk."""
+        self.drain()
+        self.runner.stop(self.settings.drain_seconds)
+        self.deploying.close()
+        self.log.close()
+        self.storage.close()
+        self.lock.release()
+
+    def not_ready(self) -> str | None:
+        """Say why requests are not welcome; None if they are."""
+        if self.draining.is_set():
+            return "The server is stopping."
+        try:
+            self.storage.deployments.changes()
+        except Exception:
+            logger.exception("the database does not answer")
+            return "The database does not answer."
+        return None
+
+
+def create_app(settings: Settings | None = None, *, clock: Callable[[], float] = time.time) -> Flask:
+    """Return the application over the settings' data directory; `server_of(app).start()` sets it to work.
+
+    Raises:
+        ValueError: There are no keys, and the host is one that others can reach.
+        DataDirectoryInUseError: Another server has the data directory.
+    """
+    settings = settings or Settings()
+    keys = ApiKeys(key.get_secret_value() for key in settings.api_keys)
+    if not settings.api_keys and not is_loopback(settings.host):
+        raise ValueError(
+            f"host is {settings.host}, which others can reach, and there are no API keys; "
+            "set LMAAS_SERVER_API_KEYS (comma-separated), or bind to 127.0.0.1"
+        )
+    server, routes = _wired(settings, clock)
+    app = Flask("lmaas_server", static_folder=None)
+    app.url_map.strict_slashes = False
+    app.extensions[_NAME] = server
+    metrics = _metrics(server)
+    gateway = Gateway(
+        app,
+        keys=keys,
+        limiter=RateLimiter(settings.rate_limit_per_minute, clock=time.monotonic),
+        idempotency=Idempotency(server.storage.idempotency, clock=clock),
+        metrics=metrics,
+        new_temp=server.artifacts.new_temp,
+        max_body=settings.max_body_mb * MIB,
+        max_upload=settings.max_upload_mb * MIB,
+        is_draining=server.draining.is_set,
+    )
+    health = HealthRoutes(metrics, not_ready=server.not_ready)
+    for noun in (*routes, health, DocumentationRoutes(document_bytes, page_bytes)):
+        gateway.add(noun)
+    return app
+
+
+def server_of(app: Flask) -> Server:
+    """Return what stands behind an application that `create_app` made."""
+    server: Server = app.extensions[_NAME]
+    return server
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ground:
+    """What everything stands on."""
+
+    lock: DirectoryLock
+    storage: Storage
+    artifacts: Artifacts
+    clock: Callable[[], float]
+
+
+def _ground(settings: Settings, clock: Callable[[], float]) -> _Ground:
+    """Take the data directory and bring its database up to date; a failure lets it go again."""
+    lock = DirectoryLock(settings.data_dir)
+    try:
+        database = Database(settings.database_url or f"sqlite:///{(settings.data_dir / 'lmaas.db').absolute()}")
+        database.migrate()
+        artifacts = Artifacts(settings.data_dir / "artifacts")
+    except BaseException:
+        lock.release()
+        raise
+    return _Ground(lock=lock, storage=Storage(database), artifacts=artifacts, clock=clock)
+
+
+def _wired(settings: Settings, clock: Callable[[], float]) -> tuple[Server, tuple[object, ...]]:
+    """Make every service and the routes over them, from the ground up."""
+    ground = _ground(settings, clock)
+    storage, artifacts = ground.storage, ground.artifacts
+    draining = threading.Event()
+    streams = Streams(max(1, settings.threads // 2), is_draining=draining.is_set)
+    traffic = Traffic(clock=clock)
+    log = PredictionLog(storage.predictions.add_many)
+    predictors = Predictors(storage, loader_of(artifacts), budget=settings.predictors_mb * MIB)
+    runner, job_routes = _jobs(settings, ground, streams=streams, flush=log.flush, warm=predictors.get)
+    deploying = DeployingService(storage, predictors=predictors, traffic=traffic, clock=clock)
+    predicting = PredictingService(
+        storage, routes=RoutingTable(storage), predictors=predictors, log=log, traffic=traffic, clock=clock
+    )
+    datasets = DatasetService(
+        storage,
+        artifacts,
+        max_unpacked_bytes=settings.max_unpacked_mb * MIB,
+        # Who uploads is about to train: by then the process that forks jobs has imported torch.
+        announce=runner.prewarm,
+        clock=clock,
+    )
+    server = Server(
+        settings=settings,
+        storage=storage,
+        artifacts=artifacts,
+        runner=runner,
+        deploying=deploying,
+        predictors=predictors,
+        log=log,
+        streams=streams,
+        clock=clock,
+        lock=ground.lock,
+        draining=draining,
+    )
+    routes = (
+        DatasetRoutes(datasets),
+        job_routes,
+        ModelRoutes(ModelService(storage, artifacts, clock=clock)),
+        DeploymentRoutes(deploying),
+        PredictionRoutes(predicting),
+        FeedbackRoutes(CollectingService(storage, log=log, clock=clock)),
+    )
+    return server, routes
+
+
+def _jobs(
+    settings: Settings,
+    ground: _Ground,
+    *,
+    streams: Streams,
+    flush: Callable[[], None],
+    warm: Callable[[str], object],
+) -> tuple[JobRunner, JobRoutes]:
+    """Make the runner of jobs and what asks it for work."""
+    storage, artifacts, clock = ground.storage, ground.artifacts, ground.clock
+    sources = Sources(storage, artifacts, max_unpacked_bytes=settings.max_unpacked_mb * MIB)
+    kinds = job_kinds(storage, artifacts, sources, flush=flush, warm=warm, clock=clock)
+    runner = JobRunner(storage, artifacts, kinds=kinds, settings=settings, clock=clock)
+    memory = settings.job_memory_mb * MIB
+    routes = JobRoutes(
+        JobService(storage, runner, clock=clock),
+        training=TrainingService(storage, sources, runner, memory_limit_bytes=memory, clock=clock),
+        evaluating=EvaluationService(storage, sources, runner, clock=clock),
+        updating=UpdateService(storage, sources, runner, clock=clock),
+        streams=streams,
+    )
+    return runner, routes
+
+
+def _metrics(server: Server) -> Metrics:
+    """Return the counters, with gauges on what this server holds."""
+    metrics = Metrics()
+    jobs = server.storage.jobs
+    metrics.gauge(
+        "lmaas_jobs",
+        "Jobs that have not ended, by status.",
+        lambda: {status: float(jobs.count(status)) for status in ("queued", "running", "paused")},
+    )
+    metrics.gauge(
+        "lmaas_predictors",
+        "Models in memory, and their bytes.",
+        lambda: {"models": float(len(server.predictors)), "bytes": float(server.predictors.bytes)},
+    )
+    metrics.gauge("lmaas_streams", "Event streams that are open.", lambda: {"open": float(server.streams.open)})
+    return metrics

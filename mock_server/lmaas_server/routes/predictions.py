@@ -1,0 +1,144 @@
+"""Predictions over HTTP: rows as JSON or as an npy array, answers likewise."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lmaas.types import Prediction, PredictionParameters, PredictionRequest
+from lmaas_server.errors import InvalidError
+from lmaas_server.http.bodies import JSON_TYPE, NPY_TYPE
+from lmaas_server.http.gateway import dumped
+from lmaas_server.http.idempotency import REPLAYED
+from lmaas_server.http.operation import Answer, Call, operation
+from lmaas_server.http.paging import Query, list_of
+from lmaas_server.http.validation import validate_json
+from lmaas_server.records import PredictionRecord
+from lmaas_server.services.npy import array_of, bytes_of
+from lmaas_server.services.predicting import Asked, Predicted, PredictingService
+
+__all__ = ["PredictionRoutes"]
+
+_PARAMETERS = (
+    Query(name="top_k", about="With an npy body: `parameters.top_k`.", kind="integer", low=1, high=1000),
+    Query(name="probabilities", about="With an npy body: `parameters.probabilities`.", kind="boolean"),
+    Query(name="user", about="With an npy body: `user`."),
+    Query(name="store", about="With an npy body: `store`.", kind="boolean"),
+)
+_DEPLOYMENT = Query(name="deployment", about="Only predictions of this deployment.")
+_MAX_USER = 256
+
+
+class PredictionRoutes:
+    """Endpoints of predictions."""
+
+    def __init__(self, predicting: PredictingService) -> None:
+        self._predicting = predicting
+
+    def __repr__(self) -> str:
+        return f"PredictionRoutes({self._predicting!r})"
+
+    @operation(
+        "POST",
+        "/v1/deployments/<deployment>/predictions",
+        tag="predictions",
+        body=PredictionRequest,
+        body_kind="raw",
+        accepts=(JSON_TYPE, NPY_TYPE),
+        gives=(JSON_TYPE, NPY_TYPE),
+        answer=Prediction,
+        query=_PARAMETERS,
+        errors=(404, 409, 413, 415, 422, 503),
+        own_replays=True,
+    )
+    def create(self, call: Call, deployment: str) -> Answer:
+        """Predict rows; a bad row has an error in its place and its neighbours are answered.
+
+        With `Accept: application/x-npy` the answer is a float32 array of probabilities (rows, classes) or of values,
+        NaN where a row is bad, and the prediction's id is in the header `x-lmaas-prediction`.
+        """
+        asked = _from_npy(call) if call.media == NPY_TYPE else _from_json(call)
+        answer = self._predicting.predict(deployment, asked)
+        headers = dict(REPLAYED) if answer.replayed else {}
+        if answer.array is not None:
+            headers |= {"x-lmaas-prediction": answer.id, "x-lmaas-model": answer.model}
+            return Answer(body=bytes_of(answer.array), media=NPY_TYPE, headers=headers)
+        return Answer(body=dumped(_wire(answer)), headers=headers)
+
+    @operation("GET", "/v1/predictions/<prediction>", tag="predictions", answer=Prediction, errors=(404,))
+    def retrieve(self, call: Call, prediction: str) -> dict[str, Any]:
+        """Get a prediction from the log."""
+        return _wire(self._predicting.get(prediction))
+
+    @operation(
+        "GET",
+        "/v1/predictions",
+        tag="predictions",
+        answer=Prediction,
+        listed=True,
+        query=(_DEPLOYMENT,),
+        errors=(404, 422),
+    )
+    def list(self, call: Call) -> dict[str, Any]:
+        """List the log of predictions."""
+        page = self._predicting.page(call.page, deployment=call.query.get("deployment"))
+        return list_of([_wire(record) for record in page.items], has_more=page.has_more)
+
+
+def _from_json(call: Call) -> Asked:
+    if call.query:
+        name = next(iter(call.query))
+        message = f"The query parameter `{name}` is for npy bodies; with JSON it belongs into the body."
+        raise InvalidError(message, code="unknown_parameter", param=name)
+    body: PredictionRequest = validate_json(PredictionRequest, call.raw)
+    return Asked(
+        rows=body.inputs,
+        raw=call.raw,
+        media=call.media,
+        parameters=body.parameters,
+        user=body.user,
+        store=body.store,
+        as_array=_wants_array(call),
+        request_id=call.request_id,
+        request_key=call.request_key,
+        fingerprint=call.fingerprint,
+    )
+
+
+def _from_npy(call: Call) -> Asked:
+    rows = array_of(call.raw)
+    if rows.ndim == 0 or len(rows) == 0:
+        message = f"The array has the shape {rows.shape}; it takes (rows, ...) with at least one row."
+        raise InvalidError(message, code="shape_mismatch", param="inputs")
+    user = call.query.get("user")
+    if user is not None and len(user) > _MAX_USER:
+        raise InvalidError(f"`user` takes up to {_MAX_USER} characters.", code="invalid_value", param="user")
+    return Asked(
+        rows=rows,
+        raw=call.raw,
+        media=call.media,
+        parameters=PredictionParameters(
+            top_k=call.query.get("top_k"), probabilities=call.query.get("probabilities", False)
+        ),
+        user=user,
+        store=call.query.get("store", True),
+        as_array=_wants_array(call),
+        request_id=call.request_id,
+        request_key=call.request_key,
+        fingerprint=call.fingerprint,
+    )
+
+
+def _wants_array(call: Call) -> bool:
+    return NPY_TYPE in call.request.headers.get("Accept", "")
+
+
+def _wire(answer: Predicted | PredictionRecord) -> dict[str, Any]:
+    # Plain data: this is the path that has to be fast, and every field is our own.
+    return {
+        "id": answer.id,
+        "object": "prediction",
+        "deployment": answer.deployment,
+        "model": answer.model,
+        "outputs": answer.outputs,
+        "created_at": answer.created_at,
+    }
