@@ -1,0 +1,134 @@
+"""The application behind granian, as a command runs it: bind, serve, drain, stop. Knows no route.
+
+granian's first process supervises and its second serves. What ties the two together is here: the second dies with the
+first, even if that is killed; a signal ends event streams, which would otherwise be waited for; and when the last
+request is answered the service behind the application is closed.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from granian import Granian
+from granian.constants import Interfaces
+
+from lmaas_server.settings import Settings
+
+__all__ = ["PortInUseError", "free_port", "serve"]
+
+_PR_SET_PDEATHSIG = 1
+_POLL_SECONDS = 0.02
+# Beyond the time for draining: what hangs then hangs for good.
+_GRACE_SECONDS = 10.0
+
+
+class PortInUseError(RuntimeError):
+    """Something listens there already."""
+
+
+def free_port(host: str, port: int) -> int:
+    """Return the port to listen at: the one asked for if nobody has it, or a free one for 0.
+
+    Raises:
+        PortInUseError: Somebody has it. (granian itself would share it silently.)
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as exc:
+            raise PortInUseError(
+                f"cannot listen at {host} port {port} ({exc.strerror}); stop what is there, or choose another --port"
+            ) from exc
+        return int(probe.getsockname()[1])
+
+
+def serve(settings: Settings, *, announce: Callable[[str], None]) -> None:
+    """Serve until SIGTERM or SIGINT; returns when everything under way is done.
+
+    `announce` is called with the URL once requests are answered.
+    """
+    granian = Granian(
+        "lmaas_server",
+        address=settings.host,
+        port=settings.port,
+        interface=Interfaces.WSGI,
+        workers=1,
+        blocking_threads=settings.threads,
+        backpressure=max(settings.threads * 8, 128),
+        workers_kill_timeout=int(settings.drain_seconds + _GRACE_SECONDS),
+        log_enabled=False,
+        websockets=False,
+    )
+    supervisor = os.getpid()
+
+    def load() -> Callable[..., Any]:
+        return _serving_application(settings, supervisor, announce)
+
+    granian.serve(target_loader=load, wrap_loader=False)
+
+
+def _serving_application(settings: Settings, supervisor: int, announce: Callable[[str], None]) -> Callable[..., Any]:
+    """Make the application in the process that serves."""
+    from multiprocessing.util import Finalize
+
+    from lmaas_server.app import create_app, server_of
+    from lmaas_server.lock import DataDirectoryInUseError
+
+    _die_with(supervisor)
+    try:
+        app = create_app(settings)
+    except DataDirectoryInUseError as exc:
+        sys.exit(f"lmaas-server: {exc}")
+    server = server_of(app)
+    server.start()
+    # Runs when granian has answered the last request and its process function returns.
+    Finalize(None, server.close, exitpriority=100)
+    _on_signal(server.drain)
+    threading.Thread(target=_announce, args=(settings, announce), name="announce", daemon=True).start()
+    return app.wsgi_app
+
+
+def _die_with(parent: int) -> None:
+    """Have the kernel kill this process when its parent is gone."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it went before the kernel was told
+        os._exit(1)
+
+
+def _on_signal(drain: Callable[[], None]) -> None:
+    """Call `drain` on the first signal: granian has the handlers, but a wake-up pipe hears them too."""
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+
+    def wait() -> None:
+        while os.read(read, 1)[0] not in {signal.SIGTERM, signal.SIGINT}:
+            pass
+        drain()
+
+    threading.Thread(target=wait, name="signals", daemon=True).start()
+
+
+def _announce(settings: Settings, announce: Callable[[str], None]) -> None:
+    """Wait until the port answers."""
+    waiting = threading.Event()
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104 - a comparison
+    while True:
+        try:
+            socket.create_connection((host, settings.port), timeout=1).close()
+        except OSError:
+            waiting.wait(_POLL_SECONDS)
+        else:
+            break
+    shown = f"[{settings.host}]" if ":" in settings.host else settings.host
+    announce(f"http://{shown}:{settings.port}")
