@@ -1,1 +1,104 @@
-"""lmaas: a typed client for Large Models as a Service."""
+"""lmaas: a typed client for Large Models as a Service.
+
+    from lmaas import LMaaS
+
+    with LMaaS() as client:
+        job = client.train("digits.npz", name="digits")
+        model = client.jobs.wait(job, progress=True).model
+
+Names are loaded when they are first used (PEP 562): `import lmaas` alone loads neither pydantic nor httpx.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from lmaas._version import __version__
+
+if TYPE_CHECKING:
+    from lmaas import types
+    from lmaas._flow import RawResponse
+    from lmaas._listing import AsyncItems, Items
+    from lmaas._request import CallOptions
+    from lmaas._stream import AsyncStream, Stream
+    from lmaas.client import AsyncLMaaS, LMaaS
+    from lmaas.errors import (
+        APIConnectionError,
+        APIError,
+        APIResponseValidationError,
+        APIStatusError,
+        APITimeoutError,
+        AuthenticationError,
+        BadRequestError,
+        ChecksumError,
+        ConflictError,
+        DeploymentFailedError,
+        InternalServerError,
+        InvalidRequestError,
+        JobFailedError,
+        JobTimeoutError,
+        LMaaSError,
+        NotFoundError,
+        PayloadTooLargeError,
+        PermissionDeniedError,
+        RateLimitError,
+        UnprocessableEntityError,
+    )
+
+__all__ = [
+    "APIConnectionError",
+    "APIError",
+    "APIResponseValidationError",
+    "APIStatusError",
+    "APITimeoutError",
+    "AsyncItems",
+    "AsyncLMaaS",
+    "AsyncStream",
+    "AuthenticationError",
+    "BadRequestError",
+    "CallOptions",
+    "ChecksumError",
+    "ConflictError",
+    "DeploymentFailedError",
+    "InternalServerError",
+    "InvalidRequestError",
+    "Items",
+    "JobFailedError",
+    "JobTimeoutError",
+    "LMaaS",
+    "LMaaSError",
+    "NotFoundError",
+    "PayloadTooLargeError",
+    "PermissionDeniedError",
+    "RateLimitError",
+    "RawResponse",
+    "Stream",
+    "UnprocessableEntityError",
+    "__version__",
+    "types",
+]
+
+_HOMES = {
+    "AsyncItems": "lmaas._listing",
+    "AsyncLMaaS": "lmaas.client",
+    "AsyncStream": "lmaas._stream",
+    "CallOptions": "lmaas._request",
+    "Items": "lmaas._listing",
+    "LMaaS": "lmaas.client",
+    "RawResponse": "lmaas._flow",
+    "Stream": "lmaas._stream",
+}
+"""Where names live that are not in `lmaas.errors`."""
+
+
+def __getattr__(name: str) -> Any:
+    if name == "types":
+        return import_module("lmaas.types")
+    if name not in __all__:
+        raise AttributeError(f"module 'lmaas' has no attribute {name!r}")
+    value = getattr(import_module(_HOMES.get(name, "lmaas.errors")), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

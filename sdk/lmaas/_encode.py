@@ -1,0 +1,155 @@
+"""Arguments become request bodies: checked messages, rows to predict. Knows no endpoint and no transport."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from pydantic import ValidationError
+
+from lmaas._arrays import as_array, is_rows, plain
+from lmaas.errors import InvalidRequestError
+from lmaas.types import WireRequest
+
+MessageT = TypeVar("MessageT", bound=WireRequest)
+
+TAGGED = {
+    "architecture": "type",
+    "optimizer": "type",
+    "schedule": "type",
+    "loss": "type",
+    "input": "kind",
+    "target": "kind",
+}
+"""Fields that may be given as one word, and the key the word stands for."""
+
+
+def checked(kind: type[MessageT], /, **fields: Any) -> MessageT:
+    """Return the message, without the fields that are None.
+
+    Raises:
+        InvalidRequestError: A field is unknown or wrong; it is named, and so is the closest right word.
+    """
+    given = {name: _shorthand(name, plain(value)) for name, value in fields.items() if value is not None}
+    try:
+        return kind.model_validate(given)
+    except ValidationError as exc:
+        raise _refusal(kind, given, exc) from exc
+
+
+def encoded(message: WireRequest) -> bytes:
+    """Return the message as JSON, without what is not set."""
+    return message.model_dump_json(exclude_none=True).encode()
+
+
+def _shorthand(name: str, value: Any) -> Any:
+    return {TAGGED[name]: value} if name in TAGGED and isinstance(value, str) else value
+
+
+def _refusal(kind: type[WireRequest], given: Mapping[str, Any], exc: ValidationError) -> InvalidRequestError:
+    first = exc.errors(include_url=False)[0]
+    path = [str(part) for part in first["loc"]]
+    place, name = ".".join(path) or kind.__name__, path[-1] if path else ""
+    message = f"{place}: {first['msg']}"
+    if first["type"] == "extra_forbidden":
+        message = f"{place} is not known{_closest(name, _siblings(kind, given, exc))}"
+    elif first["type"] == "union_tag_invalid":
+        context = first.get("ctx", {})
+        tags = [word.strip(" '") for word in str(context.get("expected_tags", "")).split(",")]
+        message = f"{place}: there is no {context.get('tag')!r}{_closest(str(context.get('tag')), tags)}"
+    return InvalidRequestError(message, param=place)
+
+
+def _closest(word: str, known: Sequence[str]) -> str:
+    close = get_close_matches(word, known, n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; there is {', '.join(known)}"
+
+
+def _siblings(kind: type[WireRequest], given: Mapping[str, Any], exc: ValidationError) -> list[str]:
+    """Return the fields that are right where an unknown one was found: of the message, or of a part told by its tag."""
+    path = exc.errors(include_url=False)[0]["loc"]
+    if len(path) <= 1:
+        return list(kind.model_fields)
+    part = cast("Mapping[str, Any] | None", given.get(str(path[0])))
+    for subclass in WireRequest.__subclasses__():
+        names = subclass.model_fields
+        for tag in ("type", "kind"):
+            if tag in names and isinstance(part, Mapping) and names[tag].default == part.get(tag):
+                return list(names)
+    return list(kind.model_fields)
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Rows to predict as a body: an .npy file, or a list for JSON."""
+
+    npy: bytes | None = None
+    json: list[Any] | None = None
+
+
+def encode_rows(inputs: Any) -> Rows:
+    """Return rows to predict as they travel: an array as .npy, anything else as a list; one picture is one row.
+
+    Raises:
+        InvalidRequestError: There are no rows, or it cannot be told what they are.
+    """
+    if isinstance(inputs, bytes | bytearray | Path):
+        return Rows(json=[_json_row(inputs, 0)])
+    values = as_array(inputs)
+    if values is not None:
+        if not values.shape or not values.shape[0]:
+            raise InvalidRequestError(
+                "inputs holds no rows: its first axis is the rows, and it is empty", param="inputs"
+            )
+        if values.kind == "U":
+            return Rows(json=_nested(inputs))
+        return Rows(npy=values.npy())
+    if not is_rows(inputs):
+        raise InvalidRequestError(
+            f"inputs must be an array, a list of rows, or a picture as bytes or Path, not {type(inputs).__name__}",
+            param="inputs",
+        )
+    if not inputs:
+        raise InvalidRequestError("inputs holds no rows", param="inputs")
+    return Rows(json=[_json_row(row, index) for index, row in enumerate(inputs)])
+
+
+def _json_row(row: Any, index: int) -> Any:
+    """Return one row as JSON holds it: a picture's bytes in base64, arrays as nested lists."""
+    if isinstance(row, Path):
+        try:
+            row = row.read_bytes()
+        except OSError as exc:
+            raise InvalidRequestError(f"inputs[{index}]: cannot read {row} ({exc})", param=f"inputs[{index}]") from exc
+    if isinstance(row, bytes | bytearray):
+        return {"base64": b64encode(row).decode()}
+    return _nested(row)
+
+
+def _nested(value: Any) -> Any:
+    value = plain(value)
+    for name in ("detach", "to_numpy"):
+        convert = getattr(value, name, None)
+        value = convert() if callable(convert) else value
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if is_rows(value):
+        return [_nested(part) for part in value]
+    return value
+
+
+def to_json(document: Mapping[str, Any]) -> bytes:
+    """Return the document as JSON.
+
+    Raises:
+        InvalidRequestError: It holds something JSON cannot, such as NaN.
+    """
+    try:
+        return json.dumps(document, separators=(",", ":"), allow_nan=False, ensure_ascii=False).encode()
+    except (TypeError, ValueError) as exc:
+        raise InvalidRequestError(f"this cannot be sent as JSON: {exc}", param="inputs") from exc

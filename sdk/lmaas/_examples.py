@@ -1,0 +1,117 @@
+"""Examples of every form become an upload: files, bytes, arrays, frames, rows. Knows no endpoint and no transport."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from os import PathLike
+from pathlib import Path
+from typing import Any, TypeAlias, cast
+
+from lmaas._arrays import NUMBER_KINDS, Array, as_array, from_nested, is_rows, npz, rows_of
+from lmaas._request import Progress, Query, Upload
+from lmaas.errors import InvalidRequestError
+
+Examples: TypeAlias = Any
+"""A path, bytes, (x, y), a data frame with `target=`, or a list of (x, y) rows; libraries are not named, so neither
+are their types."""
+
+
+PAIR = 2
+
+
+def to_upload(
+    examples: Examples, *, column: str | None = None, fields: Query = (), on_progress: Progress | None = None
+) -> Upload:
+    """Return the examples as a file to upload; files are read only when they are sent.
+
+    Raises:
+        InvalidRequestError: There is no such file, or these are no examples; the place is named.
+    """
+    upload = _upload(examples, column)
+    if upload.size == 0:
+        raise InvalidRequestError(f"{upload.filename} is empty", param="dataset")
+    return replace(upload, fields=fields, on_progress=on_progress)
+
+
+def _upload(examples: Examples, column: str | None) -> Upload:
+    if isinstance(examples, str | PathLike):
+        return _from_path(Path(cast("str", examples)))
+    if isinstance(examples, bytes | bytearray):
+        return Upload("data", bytes(examples), len(examples))
+    if hasattr(examples, "columns"):
+        return _from_arrays(*_from_frame(examples, column))
+    if column is not None:
+        raise InvalidRequestError(f"target={column!r} names a column, and this is no data frame", param="target")
+    if isinstance(examples, tuple) and is_rows(examples) and len(examples) == PAIR:
+        x, y = examples
+        return _from_arrays(_array(x, "x"), None if y is None else _array(y, "y"))
+    if is_rows(examples):
+        return _from_arrays(*_from_rows(examples))
+    values = as_array(examples, "x")
+    if values is not None:
+        return _from_arrays(values, None)
+    raise InvalidRequestError(
+        f"a dataset is an id, a path, bytes, (x, y) arrays, a data frame or a list of (x, y) rows, "
+        f"not {type(examples).__name__}",
+        param="dataset",
+    )
+
+
+def _from_path(path: Path) -> Upload:
+    try:
+        size = path.stat().st_size
+    except OSError as exc:
+        raise InvalidRequestError(
+            f"{str(path)!r} is neither the id of a dataset (ds-...) nor a file that can be read: {exc.strerror}",
+            param="dataset",
+        ) from exc
+    if path.is_dir():
+        raise InvalidRequestError(f"{str(path)!r} is a folder; upload a zip of it", param="dataset")
+    return Upload(path.name, path, size)
+
+
+def _array(value: Any, name: str) -> Array:
+    found = as_array(value, name)
+    if found is not None:
+        return found
+    if is_rows(value):
+        return from_nested(value, name)
+    raise InvalidRequestError(f"{name} must be an array or a list, not {type(value).__name__}", param=name)
+
+
+def _from_arrays(x: Array, y: Array | None) -> Upload:
+    if y is not None and rows_of(x) != rows_of(y):
+        raise InvalidRequestError(
+            f"x has {rows_of(x)} rows and y has {rows_of(y)}: each row of x needs its target", param="y"
+        )
+    if rows_of(x) == 0:
+        raise InvalidRequestError("x holds no rows: its first axis is the rows, and it is empty", param="x")
+    data = npz({"x": x} if y is None else {"x": x, "y": y})
+    return Upload("data.npz", data, len(data))
+
+
+def _from_rows(rows: Sequence[Any]) -> tuple[Array, Array]:
+    if not rows:
+        raise InvalidRequestError("the list of rows is empty", param="dataset")
+    for index, row in enumerate(rows):
+        if not is_rows(row) or len(row) != PAIR:
+            raise InvalidRequestError(f"row {index} must be a pair (x, y): {row!r:.80}", param=f"dataset[{index}]")
+    return from_nested([row[0] for row in rows], "x"), from_nested([row[1] for row in rows], "y")
+
+
+def _from_frame(frame: Any, column: str | None) -> tuple[Array, Array]:
+    columns = [str(name) for name in frame.columns]
+    if column is None:
+        raise InvalidRequestError(f"name the target column: target= one of {', '.join(columns)}", param="target")
+    if column not in columns:
+        raise InvalidRequestError(f"there is no column {column!r}; there is {', '.join(columns)}", param="target")
+    names = [name for name in frame.columns if str(name) != column]
+    if not names:
+        raise InvalidRequestError(f"{column!r} is the only column; there is nothing to learn from", param="target")
+    for name in names:
+        values = as_array(frame[name], str(name))
+        if values is None or values.kind not in NUMBER_KINDS:
+            raise InvalidRequestError(f"column {name!r} must hold numbers", param=str(name))
+    target = next(name for name in frame.columns if str(name) == column)
+    return _array(frame[names], "x"), _array(frame[target], column)

@@ -1,0 +1,308 @@
+"""The verbs of the service and its nouns, as both clients have them. Knows no transport and no settings."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any, Generic, Literal, Unpack
+
+from lmaas._encode import checked
+from lmaas._examples import Examples
+from lmaas._flow import DriverT, Resource, endpoint
+from lmaas._request import CallOptions, Flow, Progress
+from lmaas.resources._ids import DatasetRef, DeploymentRef, ModelRef, derived, id_of, model_id
+from lmaas.resources.datasets import Datasets, dataset_id
+from lmaas.resources.deployments import READY_TIMEOUT, Deployments, Variants, made_ready
+from lmaas.resources.feedback import Feedbacks
+from lmaas.resources.jobs import Jobs, created
+from lmaas.resources.models import Models
+from lmaas.resources.predictions import Predictions, predicted
+from lmaas.types import (
+    Architecture,
+    BatchingSpec,
+    Checkpoints,
+    Deployment,
+    EarlyStopping,
+    EvaluationRequest,
+    Gate,
+    InputSpec,
+    Job,
+    Loss,
+    Optimizer,
+    Prediction,
+    Schedule,
+    TargetSpec,
+    TrainingRequest,
+    UpdateRequest,
+    Validation,
+)
+
+
+class Verbs(Resource[DriverT], Generic[DriverT]):
+    """Train, evaluate, deploy, predict, feedback, update; and the nouns they are about."""
+
+    @cached_property
+    def datasets(self) -> Datasets[DriverT]:
+        """Files of examples."""
+        return Datasets(self.core)
+
+    @cached_property
+    def jobs(self) -> Jobs[DriverT]:
+        """Training, evaluation and update jobs."""
+        return Jobs(self.core)
+
+    @cached_property
+    def models(self) -> Models[DriverT]:
+        """Trained versions."""
+        return Models(self.core)
+
+    @cached_property
+    def deployments(self) -> Deployments[DriverT]:
+        """Names that serve predictions."""
+        return Deployments(self.core)
+
+    @cached_property
+    def predictions(self) -> Predictions[DriverT]:
+        """What deployments answered."""
+        return Predictions(self.core)
+
+    @cached_property
+    def feedback(self) -> Feedbacks[DriverT]:
+        """What is said about predictions: `client.feedback(prediction, labels=...)`, `client.feedback.list(...)`."""
+        return Feedbacks(self.core)
+
+    @endpoint
+    def train(
+        self,
+        dataset: DatasetRef | Examples,
+        *,
+        name: str,
+        target: TargetSpec | dict[str, Any] | str | None = None,
+        input: InputSpec | dict[str, Any] | str | None = None,
+        task: Literal["classification", "regression"] | None = None,
+        architecture: Architecture | dict[str, Any] | str | None = None,
+        base_model: ModelRef | None = None,
+        epochs: int | None = None,
+        batch_size: int | None = None,
+        optimizer: Optimizer | dict[str, Any] | str | None = None,
+        schedule: Schedule | dict[str, Any] | str | None = None,
+        loss: Loss | dict[str, Any] | str | None = None,
+        validation: Validation | dict[str, Any] | None = None,
+        early_stopping: EarlyStopping | dict[str, Any] | None = None,
+        checkpoints: Checkpoints | dict[str, Any] | None = None,
+        seed: int | None = None,
+        metadata: dict[str, str] | None = None,
+        on_progress: Progress | None = None,
+        **options: Unpack[CallOptions],
+    ) -> Flow[Job]:
+        """Start training a new version of the model `name`; `client.jobs.wait(job).model` is its id.
+
+        What is left out, the server fills in with a sound default for the task and shows in `job.request`.
+
+        Args:
+            dataset: A dataset or its id; or examples, which are uploaded first: a path, bytes, (x, y) arrays of
+                n rows each, a data frame with `target=`, or a list of (x, y) rows.
+            name: Of the model; its first version is `NAME@1`.
+            target: Of examples: "class" or "value"; of a data frame, the name of the column that holds them.
+            input: Of examples: what the inputs are, such as `ImageInput(size=(28, 28))` or "tensor".
+            task: "classification" or "regression"; omitted, told from the targets.
+            architecture: `MLP(hidden=(512, 512))`, `CNN(...)`, or a word alone: "mlp".
+            base_model: A version of the same architecture whose weights are the starting point.
+            epochs: Passes over the training rows.
+            batch_size: Rows in one step.
+            optimizer: `Adam(lr=1e-3)`, `AdamW`, `SGD`, `RMSprop`, or a word alone: "adam".
+            schedule: `OneCycle(max_lr=3e-3)`, `CosineSchedule(...)`, ...
+            loss: `CrossEntropy(label_smoothing=0.1)`, `MSE()`, ...
+            validation: `Validation(fraction=0.1)` or `Validation(dataset="ds-...")`.
+            early_stopping: `EarlyStopping(metric="loss", patience=3)`; the best epoch is kept.
+            checkpoints: How often, and how many are kept.
+            seed: Same data, same request, same seed: the same weights, bit for bit.
+            metadata: Up to 32 free words stored with the job.
+            on_progress: Of an upload: called with the bytes sent so far and the bytes there are.
+            **options: extra_headers, timeout, idempotency_key.
+
+        Raises:
+            InvalidRequestError: An argument is wrong; it is named, and nothing was sent.
+            UnprocessableEntityError: The data or the plan do not fit; `param` names the place.
+        """
+        # Checked with a stand-in first, so that a misspelt field is found before a gigabyte has been uploaded.
+        request = checked(
+            TrainingRequest,
+            dataset="ds-",
+            name=name,
+            task=task,
+            architecture=architecture,
+            base_model=None if base_model is None else model_id(base_model),
+            epochs=epochs,
+            batch_size=batch_size,
+            optimizer=optimizer,
+            schedule=schedule,
+            loss=loss,
+            validation=validation,
+            early_stopping=early_stopping,
+            checkpoints=checkpoints,
+            seed=seed,
+            metadata=metadata,
+        )
+        ident = yield from dataset_id(
+            dataset, target=target, input=input, on_progress=on_progress, options=derived(options, "dataset")
+        )
+        return (yield from created(request.model_copy(update={"dataset": ident}), options))
+
+    @endpoint
+    def evaluate(
+        self,
+        model: ModelRef,
+        dataset: DatasetRef | Examples,
+        *,
+        target: TargetSpec | dict[str, Any] | str | None = None,
+        input: InputSpec | dict[str, Any] | str | None = None,
+        batch_size: int | None = None,
+        metadata: dict[str, str] | None = None,
+        on_progress: Progress | None = None,
+        **options: Unpack[CallOptions],
+    ) -> Flow[Job]:
+        """Start measuring a version on examples it should know; `client.jobs.wait(job).metrics` holds the figures.
+
+        Args:
+            model: The version, its id, or the job that made it.
+            dataset: A dataset or its id; or examples in any form, see `train`.
+            target: Of examples, see `train`.
+            input: Of examples, see `train`.
+            batch_size: Rows computed together.
+            metadata: Up to 32 free words stored with the job.
+            on_progress: Of an upload: called with the bytes sent so far and the bytes there are.
+            **options: extra_headers, timeout, idempotency_key.
+        """
+        request = checked(
+            EvaluationRequest, model=model_id(model), dataset="ds-", batch_size=batch_size, metadata=metadata
+        )
+        ident = yield from dataset_id(
+            dataset, target=target, input=input, on_progress=on_progress, options=derived(options, "dataset")
+        )
+        return (yield from created(request.model_copy(update={"dataset": ident}), options))
+
+    @endpoint
+    def deploy(
+        self,
+        model: ModelRef | None = None,
+        *,
+        name: str,
+        variants: Variants | None = None,
+        batching: BatchingSpec | dict[str, Any] | None = None,
+        metadata: dict[str, str] | None = None,
+        reason: str | None = None,
+        ready_timeout: float | None = READY_TIMEOUT,
+        **options: Unpack[CallOptions],
+    ) -> Flow[Deployment]:
+        """Serve a version under a name and return once it is ready; a name that serves already gets a new revision.
+
+        Args:
+            model: The version, its id, or the job that made it.
+            name: Of the deployment.
+            variants: Instead of `model`: several versions that share the traffic by weight.
+            batching: How requests may be computed together.
+            metadata: Up to 32 free words stored with it.
+            reason: Why, for the history of revisions.
+            ready_timeout: Seconds to wait for it; None for as long as it takes.
+            **options: extra_headers, timeout, idempotency_key.
+
+        Raises:
+            DeploymentFailedError: It did not become ready; the message tells why.
+            NotFoundError: There is no such version.
+        """
+        return made_ready(
+            name,
+            model=model,
+            variants=variants,
+            batching=batching,
+            metadata=metadata,
+            reason=reason,
+            ready_timeout=ready_timeout,
+            options=options,
+        )
+
+    @endpoint
+    def predict(
+        self,
+        deployment: DeploymentRef,
+        inputs: Any,
+        *,
+        top_k: int | None = None,
+        probabilities: bool = False,
+        user: str | None = None,
+        store: bool = True,
+        **options: Unpack[CallOptions],
+    ) -> Flow[Prediction]:
+        """Predict rows; `.labels`, `.scores` and `.values` hold the answers, one per row.
+
+        A row that cannot be predicted has an `error` in its place, and its neighbours succeed.
+
+        Args:
+            deployment: The deployment or its name.
+            inputs: Rows of the shape the model was trained on: an array (n, ...), a tensor, a data frame, a list of
+                rows; of pictures also PNG or JPEG files as bytes or Path, one or a list.
+            top_k: Add the k likeliest classes of each row.
+            probabilities: Add the probability of every class.
+            user: Whose request this is; the same user meets the same variant.
+            store: Keep the inputs, so that feedback can be learned from.
+            **options: extra_headers, timeout, idempotency_key.
+
+        Raises:
+            InvalidRequestError: There are no rows; nothing was sent.
+            UnprocessableEntityError: No row has the model's shape.
+        """
+        return predicted(
+            deployment,
+            inputs,
+            top_k=top_k,
+            probabilities=probabilities,
+            user=user,
+            store=store,
+            options=options,
+        )
+
+    @endpoint
+    def update(
+        self,
+        deployment: DeploymentRef,
+        *,
+        strategy: Literal["replay_distill", "finetune", "retrain", "consolidate"] | None = None,
+        optimizer: Optimizer | dict[str, Any] | str | None = None,
+        epochs: int | None = None,
+        gate: Gate | dict[str, Any] | None = None,
+        promote: Literal["auto", "canary", "manual"] | None = None,
+        dry_run: bool | None = None,
+        seed: int | None = None,
+        metadata: dict[str, str] | None = None,
+        **options: Unpack[CallOptions],
+    ) -> Flow[Job]:
+        """Start learning from the feedback a deployment has collected; the result serves if the gate lets it pass.
+
+        `client.jobs.wait(job).result` tells whether it was promoted, and why.
+
+        Args:
+            deployment: The deployment or its name.
+            strategy: `replay_distill` (the default: learns the new without forgetting the old), `finetune` (forgets),
+                `retrain` (from scratch, on everything), `consolidate`.
+            optimizer: As for `train`.
+            epochs: Of the strategies `finetune`, `retrain` and `consolidate`.
+            gate: What the candidate must show; `Gate(enabled=False)` lets everything pass.
+            promote: At once, as a canary, or by hand.
+            dry_run: Learn and measure, and change nothing.
+            seed: Same feedback, same request, same seed: the same weights.
+            metadata: Up to 32 free words stored with the job.
+            **options: extra_headers, timeout, idempotency_key.
+        """
+        request = checked(
+            UpdateRequest,
+            deployment=id_of(deployment),
+            strategy=strategy,
+            optimizer=optimizer,
+            epochs=epochs,
+            gate=gate,
+            promote=promote,
+            dry_run=dry_run,
+            seed=seed,
+            metadata=metadata,
+        )
+        return created(request, options)

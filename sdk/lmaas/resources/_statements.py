@@ -1,0 +1,143 @@
+"""What callers say about predictions becomes items of feedback, checked row by row. Knows no endpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any, TypeAlias, cast
+
+from lmaas._arrays import as_array, is_rows, plain
+from lmaas._encode import checked
+from lmaas.errors import InvalidRequestError
+from lmaas.resources._ids import PredictionRef, id_of
+from lmaas.types import FeedbackItem, Prediction
+
+Rows: TypeAlias = Any
+"""One value, or a list or array of one value per row, None where there is nothing to say."""
+
+KINDS = {
+    "labels": "label",
+    "ratings": "rating",
+    "preferred": "preference",
+    "demonstrations": "demonstration",
+    "comments": "comment",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statement:
+    """What goes with each item of one call."""
+
+    prediction: PredictionRef
+    indices: Sequence[int] | None
+    weight: float | None
+    source: str | None
+    metadata: dict[str, str] | None
+    key: str
+    """The call's idempotency key: the ids of the items come from it, so that sending twice stores once."""
+
+    def item(self, number: int, *, index: int, kind: str, value: Any, prediction_id: str | None = None) -> FeedbackItem:
+        """Return the item of that number in the call."""
+        digest = sha256(f"{self.key}:{number}".encode()).hexdigest()[:24]
+        return checked(
+            FeedbackItem,
+            id=f"fb-{digest}",
+            prediction_id=prediction_id or id_of(self.prediction),
+            index=index,
+            kind=kind,
+            value=value,
+            weight=self.weight,
+            source=self.source,
+            metadata=self.metadata,
+        )
+
+
+def items_of(statement: Statement, given: Mapping[str, Rows]) -> list[FeedbackItem]:
+    """Return the items for the one keyword that was given.
+
+    Raises:
+        InvalidRequestError: None or several were given, or there are not as many values as rows; nothing was sent.
+    """
+    said = {name: value for name, value in given.items() if value is not None}
+    if len(said) != 1:
+        found = " and ".join(f"{name}=" for name in said) or "none"
+        names = ", ".join(f"{name}=" for name in given)
+        raise InvalidRequestError(f"feedback takes exactly one of {names}; found {found}", param="feedback")
+    ((name, value),) = said.items()
+    if name == "metric":
+        return _metrics(statement, value)
+    if name == "preferred":
+        return [_preference(statement, value)]
+    indices, values = _by_row(statement, name, value)
+    items = [
+        statement.item(number, index=index, kind=KINDS[name], value=row)
+        for number, (index, row) in enumerate(zip(indices, values, strict=True))
+        if row is not None
+    ]
+    if not items:
+        raise InvalidRequestError(f"{name} says nothing about any row: all are None", param=name)
+    return items
+
+
+def _by_row(statement: Statement, name: str, value: Rows) -> tuple[Sequence[int], Sequence[Any]]:
+    """Return the rows spoken of and what is said of each."""
+    rows = len(statement.prediction) if isinstance(statement.prediction, Prediction) else None
+    values = _values(value)
+    indices = statement.indices
+    if indices is not None:
+        indices = [int(plain(index)) for index in indices]
+    if values is None:
+        indices = [0] if indices is None else indices
+        if rows not in {None, 1} and statement.indices is None:
+            raise InvalidRequestError(
+                f"{name} is one value and the prediction has {rows} rows: give one for each, or indices=", param=name
+            )
+        values = [plain(value)] * len(indices)
+    wanted = rows if indices is None else len(indices)
+    if wanted is not None and len(values) != wanted:
+        what = "indices" if indices is not None else "rows in the prediction"
+        raise InvalidRequestError(
+            f"{name} has {len(values)} values for {wanted} {what}; use None where there is nothing to say", param=name
+        )
+    indices = range(len(values)) if indices is None else indices
+    beyond = next((index for index in indices if index < 0 or (rows is not None and index >= rows)), None)
+    if beyond is not None:
+        raise InvalidRequestError(f"there is no row {beyond}: the prediction has {rows} rows", param="indices")
+    return indices, values
+
+
+def _values(value: Rows) -> Sequence[Any] | None:
+    """Return one Python value per row, or None for a single value."""
+    if isinstance(value, str | bytes) or plain(value) is not value:
+        return None
+    if is_rows(value):
+        return [_plain_row(row) for row in value]
+    if as_array(value) is None:
+        return None
+    for name in ("detach", "to_numpy"):
+        convert = getattr(value, name, None)
+        value = convert() if callable(convert) else value
+    return cast("list[Any]", value.tolist())
+
+
+def _plain_row(row: Any) -> Any:
+    row = plain(row)
+    return row.tolist() if hasattr(row, "tolist") else row
+
+
+def _preference(statement: Statement, better: Any) -> FeedbackItem:
+    """Return the item on the better prediction that names the one it is better than."""
+    index = 0 if not statement.indices else int(plain(statement.indices[0]))
+    value = {"over": id_of(statement.prediction)}
+    return statement.item(0, index=index, kind="preference", value=value, prediction_id=id_of(better))
+
+
+def _metrics(statement: Statement, metric: Mapping[str, float]) -> list[FeedbackItem]:
+    if not isinstance(metric, Mapping) or not metric:  # pyright: ignore[reportUnnecessaryIsInstance] - untyped callers
+        raise InvalidRequestError(f"metric is a mapping of names to numbers, not {metric!r}", param="metric")
+    index = 0 if not statement.indices else int(plain(statement.indices[0]))
+    return [
+        statement.item(number, index=index, kind="metric", value={"name": name, "value": float(plain(value))})
+        for number, (name, value) in enumerate(metric.items())
+    ]

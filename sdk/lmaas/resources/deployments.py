@@ -1,0 +1,227 @@
+"""Deployments: names under which model versions serve. Knows no prediction and no transport."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Generic, Literal, TypeAlias, Unpack
+
+from lmaas._encode import checked, encoded
+from lmaas._flow import DriverT, Raw, Resource, call, endpoint
+from lmaas._listing import Listing, list_query, listing
+from lmaas._request import CallOptions, Flow, Now, Request, Sleep
+from lmaas.errors import ConflictError, DeploymentFailedError
+from lmaas.resources._ids import JSON_CONTENT, DeploymentRef, ModelRef, derived, id_of, model_id, segment
+from lmaas.types import (
+    BatchingSpec,
+    Deleted,
+    Deployment,
+    DeploymentCreate,
+    DeploymentRevision,
+    DeploymentUpdate,
+    Page,
+    RollbackRequest,
+    VariantSpec,
+    WireRequest,
+)
+
+FIRST_POLL = 0.05
+GROWTH = 1.5
+LONGEST_POLL = 1.0
+READY_TIMEOUT = 300.0
+
+Variants: TypeAlias = Sequence[VariantSpec | dict[str, Any]]
+
+
+def made_ready(
+    name: str,
+    *,
+    model: ModelRef | None,
+    variants: Variants | None,
+    batching: BatchingSpec | dict[str, Any] | None,
+    metadata: dict[str, str] | None,
+    reason: str | None,
+    ready_timeout: float | None,
+    options: CallOptions,
+) -> Flow[Deployment]:
+    """Create the deployment, or give the one of that name a new revision; return it once it is ready."""
+    fields: dict[str, Any] = {
+        "model": None if model is None else model_id(model),
+        "variants": variants,
+        "batching": batching,
+        "metadata": metadata,
+    }
+    create = checked(DeploymentCreate, name=name, **fields)
+    update = checked(DeploymentUpdate, reason=reason, **fields)
+    try:
+        deployment = yield from call(_sending("POST", "/v1/deployments", create, options), Deployment)
+    except ConflictError as conflict:
+        if conflict.code != "deployment_exists":
+            raise
+        request = _sending("PATCH", path_of(name), update, derived(options, "update"))
+        deployment = yield from call(request, Deployment)
+    return (yield from awaited(deployment, timeout=ready_timeout, options=options))
+
+
+def awaited(deployment: DeploymentRef, *, timeout: float | None, options: CallOptions) -> Flow[Deployment]:
+    """Return the deployment once it is ready: asks after 50 ms, then 1.5 times as long each time up to 1 s.
+
+    Raises:
+        DeploymentFailedError: It failed or was stopped, or is not ready in time.
+    """
+    start: float = yield Now()
+    delay = FIRST_POLL
+    current = deployment
+    while True:
+        if isinstance(current, str):
+            current = yield from call(Request("GET", path_of(current), options=options), Deployment)
+        if current.status == "ready":
+            return current
+        if current.status in {"failed", "stopped"}:
+            reason = (current.error or {}).get("message") or "the server gave no reason"
+            raise DeploymentFailedError(f"{current.name} is {current.status}: {reason}", deployment=current)
+        now: float = yield Now()
+        if timeout is not None and now - start >= timeout:
+            raise DeploymentFailedError(
+                f"{current.name} is still {current.status} after {timeout:g} s", deployment=current
+            )
+        yield Sleep(delay)
+        delay = min(LONGEST_POLL, delay * GROWTH)
+        current = current.name
+
+
+def path_of(deployment: DeploymentRef) -> str:
+    """Return the path of a deployment."""
+    return f"/v1/deployments/{segment(id_of(deployment))}"
+
+
+def _sending(method: str, path: str, message: WireRequest, options: CallOptions) -> Request:
+    return Request(method, path, body=encoded(message), headers=JSON_CONTENT, options=options)
+
+
+class Deployments(Resource[DriverT], Generic[DriverT]):
+    """Names that serve predictions, each by one version or several that share the traffic."""
+
+    @property
+    def with_raw_response(self) -> Deployments[Raw[DriverT]]:
+        """The same methods, giving status, headers and body beside the value."""
+        return Deployments(self.core.as_raw())
+
+    @endpoint
+    def create(
+        self,
+        *,
+        name: str,
+        model: ModelRef | None = None,
+        variants: Variants | None = None,
+        batching: BatchingSpec | dict[str, Any] | None = None,
+        metadata: dict[str, str] | None = None,
+        **options: Unpack[CallOptions],
+    ) -> Flow[Deployment]:
+        """Create a deployment of `model`, or of `variants` that share the traffic by weight; do not wait for it.
+
+        Raises:
+            ConflictError: There is one of that name; `update` it, or use `client.deploy`, which does either.
+        """
+        message = checked(
+            DeploymentCreate,
+            name=name,
+            model=None if model is None else model_id(model),
+            variants=variants,
+            batching=batching,
+            metadata=metadata,
+        )
+        return call(_sending("POST", "/v1/deployments", message, options), Deployment)
+
+    @listing
+    def list(
+        self,
+        *,
+        after: str | None = None,
+        limit: int | None = None,
+        order: Literal["asc", "desc"] | None = None,
+        **options: Unpack[CallOptions],
+    ) -> Listing[Deployment]:
+        """List all deployments, newest first, `limit` to a page."""
+        return Listing("/v1/deployments", Page[Deployment], list_query(after=after, limit=limit, order=order), options)
+
+    @endpoint
+    def retrieve(self, deployment: DeploymentRef, **options: Unpack[CallOptions]) -> Flow[Deployment]:
+        """Return the deployment as it is now."""
+        return call(Request("GET", path_of(deployment), options=options), Deployment)
+
+    @endpoint
+    def update(
+        self,
+        deployment: DeploymentRef,
+        *,
+        model: ModelRef | None = None,
+        variants: Variants | None = None,
+        batching: BatchingSpec | dict[str, Any] | None = None,
+        metadata: dict[str, str] | None = None,
+        if_revision: int | None = None,
+        reason: str | None = None,
+        **options: Unpack[CallOptions],
+    ) -> Flow[Deployment]:
+        """Change what is named and leave the rest; other variants make a new revision.
+
+        Raises:
+            ConflictError: `if_revision` is not the current one: somebody else changed it.
+        """
+        message = checked(
+            DeploymentUpdate,
+            model=None if model is None else model_id(model),
+            variants=variants,
+            batching=batching,
+            metadata=metadata,
+            if_revision=if_revision,
+            reason=reason,
+        )
+        return call(_sending("PATCH", path_of(deployment), message, options), Deployment)
+
+    @endpoint
+    def delete(self, deployment: DeploymentRef, **options: Unpack[CallOptions]) -> Flow[Deleted]:
+        """Stop serving under this name; the models stay."""
+        return call(Request("DELETE", path_of(deployment), options=options), Deleted)
+
+    @endpoint
+    def rollback(
+        self,
+        deployment: DeploymentRef,
+        *,
+        revision: int | None = None,
+        reason: str | None = None,
+        **options: Unpack[CallOptions],
+    ) -> Flow[Deployment]:
+        """Serve again what an earlier revision served (omitted, the one before), as a new revision."""
+        message = checked(RollbackRequest, revision=revision, reason=reason)
+        return call(_sending("POST", f"{path_of(deployment)}/rollback", message, options), Deployment)
+
+    @listing
+    def revisions(
+        self,
+        deployment: DeploymentRef,
+        *,
+        after: str | None = None,
+        limit: int | None = None,
+        order: Literal["asc", "desc"] | None = None,
+        **options: Unpack[CallOptions],
+    ) -> Listing[DeploymentRevision]:
+        """List the history of the deployment's variants, newest first."""
+        query = list_query(after=after, limit=limit, order=order)
+        return Listing(f"{path_of(deployment)}/revisions", Page[DeploymentRevision], query, options)
+
+    @endpoint
+    def wait(
+        self,
+        deployment: DeploymentRef,
+        *,
+        timeout: float | None = READY_TIMEOUT,
+        extra_headers: Mapping[str, str] | None = None,
+    ) -> Flow[Deployment]:
+        """Wait until the deployment is ready and return it.
+
+        Raises:
+            DeploymentFailedError: It failed or was stopped, or is not ready in time.
+        """
+        options = CallOptions() if extra_headers is None else CallOptions(extra_headers=extra_headers)
+        return awaited(id_of(deployment), timeout=timeout, options=options)

@@ -1,0 +1,182 @@
+"""Feedback: what a prediction should have been, or how it was received. Knows no learning and no transport."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Mapping, Sequence
+from typing import Any, Generic, Literal, Unpack
+
+from lmaas._encode import checked, encoded
+from lmaas._flow import DriverT, Raw, Resource, call, endpoint
+from lmaas._listing import Listing, list_query, listing
+from lmaas._request import CallOptions, Flow, Request, mint_key
+from lmaas.resources._ids import (
+    JSON_CONTENT,
+    DeploymentRef,
+    FeedbackRef,
+    PredictionRef,
+    derived,
+    id_of,
+    segment,
+    with_key,
+)
+from lmaas.resources._statements import Rows, Statement, items_of
+from lmaas.types import Deleted, Feedback, FeedbackBatch, FeedbackItem, Page
+
+PATH = "/v1/feedback"
+BATCH = 10_000
+"""Items in one request; more travel in several, each stored whole or not at all."""
+
+Kind = Literal["label", "rating", "preference", "demonstration", "metric", "comment"]
+
+
+def _stored(items: Sequence[FeedbackItem], options: CallOptions) -> Flow[builtins.list[Feedback]]:
+    stored: list[Feedback] = []
+    for start in range(0, len(items), BATCH):
+        part = options if len(items) <= BATCH else derived(options, str(start))
+        body = encoded(FeedbackBatch(items=list(items[start : start + BATCH])))
+        request = Request("POST", PATH, body=body, headers=JSON_CONTENT, options=part)
+        stored += (yield from call(request, Page[Feedback])).data
+    return stored
+
+
+class Feedbacks(Resource[DriverT], Generic[DriverT]):
+    """What people and programs say about predictions; the next update learns from it."""
+
+    @property
+    def with_raw_response(self) -> Feedbacks[Raw[DriverT]]:
+        """The same methods, giving status, headers and body beside the value."""
+        return Feedbacks(self.core.as_raw())
+
+    @endpoint
+    def __call__(
+        self,
+        prediction: PredictionRef,
+        *,
+        labels: Rows = None,
+        ratings: Rows = None,
+        preferred: PredictionRef | None = None,
+        demonstrations: Rows = None,
+        metric: Mapping[str, float] | None = None,
+        comments: Rows = None,
+        indices: Sequence[int] | None = None,
+        weight: float | None = None,
+        source: str | None = None,
+        metadata: dict[str, str] | None = None,
+        **options: Unpack[CallOptions],
+    ) -> Flow[builtins.list[Feedback]]:
+        """Say about a prediction, row by row, one of the following; once this returns, it is on the server's disk.
+
+        Args:
+            prediction: The prediction or its id; the server kept the inputs.
+            labels: The right classes or values: one, or a list or array of one per row with None for no comment.
+            ratings: 1 or True where the answer was good, -1 or False where it was not; as `labels`.
+            preferred: Another prediction for the same inputs that is better than this one.
+            demonstrations: The right texts; as `labels`.
+            metric: Numbers observed later, by name, such as `{"clicks": 3}`.
+            comments: Free text; as `labels`. Stored, not learned from.
+            indices: The rows spoken of, where not all are: `labels` has one value for each of them.
+            weight: How much each item counts in learning; omitted, 1.
+            source: Who says so.
+            metadata: Up to 32 free words stored with each item.
+            **options: extra_headers, timeout, idempotency_key.
+
+        Returns:
+            The stored items, in order of rows.
+
+        Raises:
+            InvalidRequestError: Not one of the kinds was given, or not one value for each row; nothing was sent.
+        """
+        key = options.get("idempotency_key") or mint_key()
+        statement = Statement(
+            prediction=prediction,
+            indices=indices,
+            weight=weight,
+            source=source,
+            metadata=metadata,
+            key=key,
+        )
+        said = {
+            "labels": labels,
+            "ratings": ratings,
+            "preferred": preferred,
+            "demonstrations": demonstrations,
+            "metric": metric,
+            "comments": comments,
+        }
+        return _stored(items_of(statement, said), with_key(options, key))
+
+    @endpoint
+    def create(
+        self,
+        prediction: PredictionRef,
+        *,
+        kind: Kind,
+        value: Any,
+        index: int = 0,
+        id: str | None = None,
+        weight: float | None = None,
+        source: str | None = None,
+        metadata: dict[str, str] | None = None,
+        **options: Unpack[CallOptions],
+    ) -> Flow[Feedback]:
+        """Store one item as it travels; `client.feedback(...)` is the comfortable way.
+
+        Args:
+            prediction: The prediction or its id.
+            kind: label, rating, preference, demonstration, metric or comment.
+            value: What the kind asks for, see `FeedbackItem`.
+            index: The row of the prediction.
+            id: `fb-...`, chosen by the caller so that sending twice stores once.
+            weight: How much the item counts in learning.
+            source: Who says so.
+            metadata: Up to 32 free words.
+            **options: extra_headers, timeout, idempotency_key.
+        """
+        item = checked(
+            FeedbackItem,
+            id=id,
+            prediction_id=id_of(prediction),
+            index=index,
+            kind=kind,
+            value=value,
+            weight=weight,
+            source=source,
+            metadata=metadata,
+        )
+        return call(Request("POST", PATH, body=encoded(item), headers=JSON_CONTENT, options=options), Feedback)
+
+    @listing
+    def list(
+        self,
+        *,
+        deployment: DeploymentRef | None = None,
+        prediction: PredictionRef | None = None,
+        applied: bool | None = None,
+        after: str | None = None,
+        limit: int | None = None,
+        order: Literal["asc", "desc"] | None = None,
+        **options: Unpack[CallOptions],
+    ) -> Listing[Feedback]:
+        """List all feedback, newest first, `limit` to a page; `applied`: whether a version has learned from it."""
+        query = list_query(
+            after=after,
+            limit=limit,
+            order=order,
+            deployment=None if deployment is None else id_of(deployment),
+            prediction=None if prediction is None else id_of(prediction),
+            applied=applied,
+        )
+        return Listing(PATH, Page[Feedback], query, options)
+
+    @endpoint
+    def retrieve(self, feedback: FeedbackRef, **options: Unpack[CallOptions]) -> Flow[Feedback]:
+        """Return one item; `applied_in` names the version that learned from it."""
+        return call(Request("GET", f"{PATH}/{segment(id_of(feedback))}", options=options), Feedback)
+
+    @endpoint
+    def delete(self, feedback: FeedbackRef, **options: Unpack[CallOptions]) -> Flow[Deleted]:
+        """Retract one item: no update will learn from it any more."""
+        return call(Request("DELETE", f"{PATH}/{segment(id_of(feedback))}", options=options), Deleted)
+
+    retract = delete

@@ -1,0 +1,75 @@
+"""Models: trained versions in the registry, their weights and aliases. Knows no training and no transport."""
+
+from __future__ import annotations
+
+from typing import Generic, Literal, Unpack
+
+from lmaas._encode import checked, encoded
+from lmaas._flow import DriverT, Raw, Resource, call, call_bytes, endpoint
+from lmaas._listing import Listing, list_query, listing
+from lmaas._request import CallOptions, Flow, Request
+from lmaas.resources._ids import ANY_CONTENT, JSON_CONTENT, ModelRef, model_id, segment
+from lmaas.types import AliasSet, Deleted, Model, Page
+
+
+class Models(Resource[DriverT], Generic[DriverT]):
+    """Versions of models, `NAME@VERSION`; an alias stands wherever an id does: `digits@champion`."""
+
+    @property
+    def with_raw_response(self) -> Models[Raw[DriverT]]:
+        """The same methods, giving status, headers and body beside the value."""
+        return Models(self.core.as_raw())
+
+    @listing
+    def list(
+        self,
+        *,
+        name: str | None = None,
+        alias: str | None = None,
+        after: str | None = None,
+        limit: int | None = None,
+        order: Literal["asc", "desc"] | None = None,
+        **options: Unpack[CallOptions],
+    ) -> Listing[Model]:
+        """List all versions, newest first, `limit` to a page; of one name, or those an alias points at."""
+        query = list_query(after=after, limit=limit, order=order, name=name, alias=alias)
+        return Listing("/v1/models", Page[Model], query, options)
+
+    @endpoint
+    def retrieve(self, model: ModelRef, **options: Unpack[CallOptions]) -> Flow[Model]:
+        """Return the version; a bare name is its newest."""
+        return call(Request("GET", _path(model), options=options), Model)
+
+    @endpoint
+    def delete(self, model: ModelRef, **options: Unpack[CallOptions]) -> Flow[Deleted]:
+        """Delete the version and its weights.
+
+        Raises:
+            ConflictError: A deployment serves it.
+        """
+        return call(Request("DELETE", _path(model), options=options), Deleted)
+
+    @endpoint
+    def weights(self, model: ModelRef, **options: Unpack[CallOptions]) -> Flow[bytes]:
+        """Return the weights as the bytes of a safetensors file."""
+        return call_bytes(Request("GET", f"{_path(model)}/weights", headers=ANY_CONTENT, options=options))
+
+    @endpoint
+    def set_alias(self, name: str, alias: str, version: int, **options: Unpack[CallOptions]) -> Flow[Model]:
+        """Point `NAME@ALIAS` at a version and return that version; an alias that exists moves."""
+        body = encoded(checked(AliasSet, version=version))
+        request = Request("PUT", _alias_path(name, alias), body=body, headers=JSON_CONTENT, options=options)
+        return call(request, Model)
+
+    @endpoint
+    def delete_alias(self, name: str, alias: str, **options: Unpack[CallOptions]) -> Flow[Deleted]:
+        """Remove the alias; the version it points at stays."""
+        return call(Request("DELETE", _alias_path(name, alias), options=options), Deleted)
+
+
+def _path(model: ModelRef) -> str:
+    return f"/v1/models/{segment(model_id(model))}"
+
+
+def _alias_path(name: str, alias: str) -> str:
+    return f"/v1/models/{segment(name)}/aliases/{segment(alias)}"
