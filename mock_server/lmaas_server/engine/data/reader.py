@@ -51,8 +51,7 @@ def read_dataset(
     if path.stat().st_size == 0:
         raise InvalidError(f"{name} is empty", code="dataset_empty", param="file")
     spec = dict(input or {})
-    head = path.open("rb").read(6) if format is None else b""
-    form = format or _told_format(name, head)
+    form = format or _told_format(name, _head(path))
     if form not in _DEFAULT_KIND:
         raise UnsupportedError(
             f"files of format {form} are not read; {', '.join(sorted(_DEFAULT_KIND))} are",
@@ -81,6 +80,11 @@ def rows_from_json(inputs: Array | Sequence[Any], input: Json) -> tuple[Array, d
 def preview(row: Array, input: Json) -> Any:
     """Return one row of inputs as JSON shows it."""
     return _PREVIEWS[input["kind"]](row)
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(6)
 
 
 def _told_format(name: str, head: bytes) -> str:
