@@ -10,10 +10,10 @@ Names are loaded when they are first used (PEP 562): `import lmaas` alone loads 
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
 from lmaas._version import __version__
 
+TYPE_CHECKING = False  # type checkers take it as true; importing `typing` for it would cost 10 ms
 if TYPE_CHECKING:
     from lmaas import types
     from lmaas._flow import RawResponse
@@ -90,12 +90,12 @@ _HOMES = {
 """Where names live that are not in `lmaas.errors`."""
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name == "types":
         return import_module("lmaas.types")
     if name not in __all__:
         raise AttributeError(f"module 'lmaas' has no attribute {name!r}")
-    value = getattr(import_module(_HOMES.get(name, "lmaas.errors")), name)
+    value: object = getattr(import_module(_HOMES.get(name, "lmaas.errors")), name)
     globals()[name] = value
     return value
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, TypeVar, cast
-
-from pydantic import BaseModel, ValidationError
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from lmaas._hints import retry_after
 from lmaas._request import Answer, Request, TransportError, Upload
@@ -26,7 +24,10 @@ from lmaas.errors import (
     UnprocessableEntityError,
 )
 
-ValueT = TypeVar("ValueT", bound=BaseModel)
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+ValueT = TypeVar("ValueT", bound="BaseModel")
 
 ERRORS: dict[int, type[APIStatusError]] = {
     400: BadRequestError,
@@ -101,6 +102,8 @@ def decode(answer: Answer, request: Request, kind: type[ValueT]) -> ValueT:
     Raises:
         APIResponseValidationError: The body is something else; the error holds it.
     """
+    from pydantic import ValidationError
+
     try:
         return kind.model_validate_json(answer.body)
     except ValidationError as exc:

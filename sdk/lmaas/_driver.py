@@ -1,4 +1,4 @@
-"""Runs flows: one driver blocks, one awaits. The only file that imports httpx; knows no endpoint and no retry rule.
+"""Runs flows in the calling thread. The only file that imports httpx; knows no endpoint and no retry rule.
 
 A driver performs the actions a flow yields and sends the outcomes back in. What goes wrong on the wire is an outcome
 too (`TransportError`); anything else (an interrupt, a cancelled task) is thrown into the flow.
@@ -6,14 +6,12 @@ too (`TransportError`); anything else (an interrupt, a cancelled task) is thrown
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import ssl
 import sys
 import time
 import warnings
-import weakref
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import sha256
@@ -48,14 +46,13 @@ else:
 
 logger = logging.getLogger("lmaas.http")
 
-MAX_OPEN_REQUESTS = 16
-"""Of one async client on one loop: httpx's pool is at its best there, and collapses far above it."""
 LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=64)
 """Streams hold a connection each for as long as they are read; they must not use up a pool."""
 USER_AGENT = f"lmaas-python/{__version__}"
 
 HttpClient: TypeAlias = httpx.Client
 AsyncHttpClient: TypeAlias = httpx.AsyncClient
+HttpResponse: TypeAlias = httpx.Response
 
 
 @lru_cache(maxsize=1)
@@ -74,7 +71,12 @@ def _context_for(base_url: str) -> ssl.SSLContext:
     return shared_tls_context() if base_url.startswith("https://") else _no_tls_context()
 
 
-def _failure(exc: Exception, url: str) -> TransportError:
+def new_async_http(base_url: str) -> AsyncHttpClient:
+    """Return connections for one event loop."""
+    return httpx.AsyncClient(verify=_context_for(base_url), limits=LIMITS)
+
+
+def failure(exc: Exception, url: str) -> TransportError:
     """Return the outcome a transport's exception stands for."""
     name = type(exc).__name__
     detail = f"{name}: {exc}" if str(exc) else name
@@ -91,7 +93,7 @@ WIRE_ERRORS = (httpx.TransportError, httpx.DecodingError)
 
 
 @dataclass(slots=True)
-class _Digest:
+class Digest:
     """The sha256 of a file while it is sent, and how far that has come."""
 
     upload: Upload
@@ -100,33 +102,28 @@ class _Digest:
     sent: int = 0
 
     def seen(self, block: bytes) -> None:
+        """Note a block that has been sent."""
         self.hash.update(block)
         self.sent += len(block)
         if self.upload.on_progress is not None:
             self.upload.on_progress(self.sent, self.upload.size)
 
-    def stream(self) -> Iterator[bytes]:
-        yield self.upload.head(self.key)
-        for block in self.upload.blocks():
-            yield block
-            self.seen(block)
-        yield self.upload.tail(self.key)
 
-    async def astream(self) -> AsyncIterator[bytes]:
-        yield self.upload.head(self.key)
-        blocks = self.upload.blocks()
-        while (block := await asyncio.to_thread(next, blocks, None)) is not None:
-            yield block
-            self.seen(block)
-        yield self.upload.tail(self.key)
+def _sending(digest: Digest) -> Iterator[bytes]:
+    """Yield an upload's bytes."""
+    yield digest.upload.head(digest.key)
+    for block in digest.upload.blocks():
+        yield block
+        digest.seen(block)
+    yield digest.upload.tail(digest.key)
 
 
 @dataclass(slots=True)
-class _Prepared:
+class Prepared:
     """An attempt as httpx takes it."""
 
     request: httpx.Request
-    digest: _Digest | None
+    digest: Digest | None
 
 
 def warn_left_open(what: str) -> None:
@@ -134,7 +131,7 @@ def warn_left_open(what: str) -> None:
     warnings.warn(f"unclosed {what}: use it in a with block, or close it", ResourceWarning, stacklevel=3)
 
 
-class _Driver:
+class Driver:
     """What both drivers share: how an attempt becomes a request of httpx, and an answer comes out of it."""
 
     def __init__(self, settings: Settings, lender: object) -> None:
@@ -164,27 +161,28 @@ class _Driver:
         """The base URL without secrets, for people to read."""
         return redacted_url(self._base_url)
 
-    def _prepare(self, attempt: Attempt, *, blocking: bool, http: httpx.Client | httpx.AsyncClient) -> _Prepared:
+    def _prepare(
+        self, attempt: Attempt, http: httpx.Client | AsyncHttpClient, sending: Callable[[Digest], Any]
+    ) -> Prepared:
         request = attempt.request
         url = self._base_url + request.path
         if request.query:
             url = f"{url}?{httpx.QueryParams(request.query)}"
         headers = {**self._headers, **attempt.headers}
-        digest = _Digest(request.body, attempt.key or "") if isinstance(request.body, Upload) else None
-        if digest is not None:
-            content: Any = digest.stream() if blocking else digest.astream()
-        else:
-            content = request.body
+        digest, content = None, request.body
+        if isinstance(content, Upload):
+            digest = Digest(content, attempt.key or "")
+            content = sending(digest)
         built = http.build_request(
             request.method, url, headers=headers, content=content, timeout=_timeouts(attempt, stream=request.stream)
         )
         if logger.isEnabledFor(logging.DEBUG):
             # The client's own headers, the key among them, are not in `attempt.headers` and so cannot be shown.
             logger.debug("-> %s %s %s", request.method, redacted_url(url), redacted_headers(attempt.headers))
-        return _Prepared(built, digest)
+        return Prepared(built, digest)
 
     @staticmethod
-    def _answer(response: httpx.Response, body: bytes, prepared: _Prepared, source: Source | None = None) -> Answer:
+    def _answer(response: HttpResponse, body: bytes, prepared: Prepared, source: Source | None = None) -> Answer:
         headers: Mapping[str, str] = response.headers
         answer = Answer(
             status=response.status_code,
@@ -214,7 +212,7 @@ def _timeouts(attempt: Attempt, *, stream: bool) -> httpx.Timeout:
     return httpx.Timeout(limit, connect=CONNECT_TIMEOUT if limit is None else min(CONNECT_TIMEOUT, limit))
 
 
-class SyncDriver(_Driver):
+class SyncDriver(Driver):
     """Runs flows in the calling thread; any number of threads may share it."""
 
     def __init__(self, settings: Settings, http: httpx.Client | None = None, *, lender: Self | None = None) -> None:
@@ -272,7 +270,7 @@ class SyncDriver(_Driver):
 
     def _attempt(self, attempt: Attempt) -> Answer | TransportError:
         self._unclosed = True
-        prepared = self._prepare(attempt, blocking=True, http=self._http)
+        prepared = self._prepare(attempt, self._http, _sending)
         timed = attempt.time_left is not None
         try:
             response = self._http.send(prepared.request, stream=attempt.request.stream or timed)
@@ -280,9 +278,9 @@ class SyncDriver(_Driver):
                 return self._answer(response, b"", prepared, _Opened(response, response.iter_bytes()))
             body = _read_until(response, time.monotonic() + (attempt.time_left or 0)) if timed else response.read()
         except WIRE_ERRORS as exc:
-            return _failure(exc, str(prepared.request.url))
+            return failure(exc, str(prepared.request.url))
         except _DeadlineError:
-            return _late(str(prepared.request.url))
+            return late(str(prepared.request.url))
         return self._answer(response, body, prepared)
 
     @staticmethod
@@ -291,14 +289,14 @@ class SyncDriver(_Driver):
         try:
             return next(opened.chunks, b"")
         except WIRE_ERRORS as exc:
-            return _failure(exc, str(opened.response.url))
+            return failure(exc, str(opened.response.url))
 
 
 class _DeadlineError(Exception):
     """The deadline was reached while a body trickled in."""
 
 
-def _read_until(response: httpx.Response, end: float) -> bytes:
+def _read_until(response: HttpResponse, end: float) -> bytes:
     """Read a body, however slowly it comes, no longer than until `end`."""
     parts: list[bytes] = []
     try:
@@ -311,7 +309,7 @@ def _read_until(response: httpx.Response, end: float) -> bytes:
     return b"".join(parts)
 
 
-def _late(url: str) -> TransportError:
+def late(url: str) -> TransportError:
     return TransportError("deadline", "the call's deadline was reached", url)
 
 
@@ -319,159 +317,11 @@ def _late(url: str) -> TransportError:
 class _Opened:
     """A streamed body, blocking."""
 
-    response: httpx.Response
+    response: HttpResponse
     chunks: Iterator[bytes]
-
-
-@dataclass(slots=True)
-class _AsyncOpened:
-    """A streamed body, awaited."""
-
-    response: httpx.Response
-    chunks: AsyncIterator[bytes]
 
 
 def _opened(source: Source) -> _Opened:
     if not isinstance(source, _Opened):
         raise TypeError(f"not a body this driver opened: {source!r}")
     return source
-
-
-def _async_opened(source: Source) -> _AsyncOpened:
-    if not isinstance(source, _AsyncOpened):
-        raise TypeError(f"not a body this driver opened: {source!r}")
-    return source
-
-
-@dataclass(slots=True)
-class _Pool:
-    """The connections of one loop, and the cap on requests that are open at once."""
-
-    http: httpx.AsyncClient
-    slots: asyncio.Semaphore
-
-
-_Pools: TypeAlias = weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Pool]
-
-_guards: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, list[AsyncGenerator[None]]] = weakref.WeakKeyDictionary()
-
-
-async def _close_with_the_loop(http: weakref.ref[httpx.AsyncClient]) -> AsyncGenerator[None]:
-    """Wait, as a suspended generator, for the loop to shut down its generators; close the connections then.
-
-    asyncio.run does that before it closes the loop, which is the last moment at which connections can be closed.
-    """
-    try:
-        yield
-    finally:
-        client = http()
-        if client is not None:
-            await client.aclose()
-
-
-class AsyncDriver(_Driver):
-    """Runs flows on the running loop. Each loop gets connections of its own, closed with the loop."""
-
-    def __init__(
-        self,
-        settings: Settings,
-        http: httpx.AsyncClient | None = None,
-        *,
-        max_open: int = MAX_OPEN_REQUESTS,
-        pools: _Pools | None = None,
-        lender: Self | None = None,
-    ) -> None:
-        super().__init__(settings, lender)
-        self._given = http
-        self._max_open = max_open
-        self._pools: _Pools = weakref.WeakKeyDictionary() if pools is None else pools
-
-    def with_settings(self, settings: Settings) -> Self:
-        """Return a driver of other settings over the same connections; closing is left to this one."""
-        return type(self)(settings, self._given, max_open=self._max_open, pools=self._pools, lender=self)
-
-    async def run(self, flow: Flow[ResultT]) -> ResultT:
-        """Perform what the flow asks for until it returns."""
-        send: Callable[[Any], Action] = flow.send
-        reply: Any = None
-        while True:
-            try:
-                action = send(reply)
-            except StopIteration as stop:
-                return stop.value  # type: ignore[no-any-return]
-            try:
-                reply, send = await self.perform(action), flow.send
-            except BaseException as exc:  # noqa: BLE001 - the flow cleans up and lets it pass
-                reply, send = exc, flow.throw
-
-    async def perform(self, action: Action) -> Any:
-        """Do one thing and return its outcome."""
-        match action:
-            case Attempt():
-                return await self._attempt(action)
-            case Sleep():
-                return await asyncio.sleep(action.seconds)
-            case Now():
-                return time.monotonic()
-            case Read():
-                return await self._read(action)
-            case Close():
-                return await _async_opened(action.source).response.aclose()
-            case _:
-                raise TypeError(f"a driver performs attempts, not {action!r}")
-
-    async def close(self) -> None:
-        """Close the connections of the running loop; those of other loops are closed with them."""
-        if self._lender is not None or self._given is not None:
-            return
-        pool = self._pools.pop(asyncio.get_running_loop(), None)
-        if pool is not None:
-            await pool.http.aclose()
-
-    @property
-    def left_open(self) -> bool:
-        """Whether connections of our own are still to be closed, on a loop that can still close them."""
-        if self._lender is not None or self._given is not None:
-            return False
-        return any(not loop.is_closed() and not pool.http.is_closed for loop, pool in self._pools.items())
-
-    async def _pool(self) -> _Pool:
-        loop = asyncio.get_running_loop()
-        pool = self._pools.get(loop)
-        if pool is None:
-            http = self._given or httpx.AsyncClient(verify=_context_for(self._base_url), limits=LIMITS)
-            pool = self._pools[loop] = _Pool(http, asyncio.Semaphore(self._max_open))
-            if http is not self._given:
-                guard = _close_with_the_loop(weakref.ref(http))
-                await anext(guard)
-                _guards.setdefault(loop, []).append(guard)
-        return pool
-
-    async def _attempt(self, attempt: Attempt) -> Answer | TransportError:
-        pool = await self._pool()
-        prepared = self._prepare(attempt, blocking=False, http=pool.http)
-        url = str(prepared.request.url)
-        limit = None if attempt.request.stream else attempt.time_left
-        try:
-            async with asyncio.timeout(limit):
-                async with pool.slots:
-                    return await self._send(pool.http, prepared, stream=attempt.request.stream)
-        except WIRE_ERRORS as exc:
-            return _failure(exc, url)
-        except TimeoutError:
-            return _late(url)
-
-    async def _send(self, http: httpx.AsyncClient, prepared: _Prepared, *, stream: bool) -> Answer:
-        response = await http.send(prepared.request, stream=stream)
-        if stream and response.is_success:
-            return self._answer(response, b"", prepared, _AsyncOpened(response, response.aiter_bytes()))
-        return self._answer(response, await response.aread(), prepared)
-
-    @staticmethod
-    async def _read(read: Read) -> bytes | TransportError:
-        opened = _async_opened(read.source)
-        try:
-            async with asyncio.timeout(read.timeout):
-                return await anext(opened.chunks, b"")
-        except (*WIRE_ERRORS, TimeoutError) as exc:
-            return _failure(exc, str(opened.response.url))

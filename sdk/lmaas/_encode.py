@@ -8,15 +8,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from pydantic import ValidationError
-
+from lmaas import types
 from lmaas._arrays import as_array, is_rows, plain
 from lmaas.errors import InvalidRequestError
-from lmaas.types import WireRequest
 
-MessageT = TypeVar("MessageT", bound=WireRequest)
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
+MessageT = TypeVar("MessageT", bound="types.WireRequest")
 
 TAGGED = {
     "architecture": "type",
@@ -35,6 +36,8 @@ def checked(kind: type[MessageT], /, **fields: Any) -> MessageT:
     Raises:
         InvalidRequestError: A field is unknown or wrong; it is named, and so is the closest right word.
     """
+    from pydantic import ValidationError
+
     given = {name: _shorthand(name, plain(value)) for name, value in fields.items() if value is not None}
     try:
         return kind.model_validate(given)
@@ -42,7 +45,7 @@ def checked(kind: type[MessageT], /, **fields: Any) -> MessageT:
         raise _refusal(kind, given, exc) from exc
 
 
-def encoded(message: WireRequest) -> bytes:
+def encoded(message: types.WireRequest) -> bytes:
     """Return the message as JSON, without what is not set."""
     return message.model_dump_json(exclude_none=True).encode()
 
@@ -51,7 +54,7 @@ def _shorthand(name: str, value: Any) -> Any:
     return {TAGGED[name]: value} if name in TAGGED and isinstance(value, str) else value
 
 
-def _refusal(kind: type[WireRequest], given: Mapping[str, Any], exc: ValidationError) -> InvalidRequestError:
+def _refusal(kind: type[types.WireRequest], given: Mapping[str, Any], exc: ValidationError) -> InvalidRequestError:
     first = exc.errors(include_url=False)[0]
     path = [str(part) for part in first["loc"]]
     place, name = ".".join(path) or kind.__name__, path[-1] if path else ""
@@ -70,13 +73,13 @@ def _closest(word: str, known: Sequence[str]) -> str:
     return f"; did you mean {close[0]!r}?" if close else f"; there is {', '.join(known)}"
 
 
-def _siblings(kind: type[WireRequest], given: Mapping[str, Any], exc: ValidationError) -> list[str]:
+def _siblings(kind: type[types.WireRequest], given: Mapping[str, Any], exc: ValidationError) -> list[str]:
     """Return the fields that are right where an unknown one was found: of the message, or of a part told by its tag."""
     path = exc.errors(include_url=False)[0]["loc"]
     if len(path) <= 1:
         return list(kind.model_fields)
     part = cast("Mapping[str, Any] | None", given.get(str(path[0])))
-    for subclass in WireRequest.__subclasses__():
+    for subclass in types.WireRequest.__subclasses__():
         names = subclass.model_fields
         for tag in ("type", "kind"):
             if tag in names and isinstance(part, Mapping) and names[tag].default == part.get(tag):

@@ -36,17 +36,17 @@ def to_upload(
 
 def _upload(examples: Examples, column: str | None) -> Upload:
     if isinstance(examples, str | PathLike):
-        return _from_path(Path(cast("str", examples)))
+        return _from_path(Path(examples))
     if isinstance(examples, bytes | bytearray):
         return Upload("data", bytes(examples), len(examples))
     if hasattr(examples, "columns"):
         return _from_arrays(*_from_frame(examples, column))
     if column is not None:
         raise InvalidRequestError(f"target={column!r} names a column, and this is no data frame", param="target")
-    if isinstance(examples, tuple) and is_rows(examples) and len(examples) == PAIR:
-        x, y = examples
-        return _from_arrays(_array(x, "x"), None if y is None else _array(y, "y"))
     if is_rows(examples):
+        if type(examples) is tuple and len(examples) == PAIR:
+            x, y = cast("tuple[Any, Any]", examples)
+            return _from_arrays(_array(x, "x"), None if y is None else _array(y, "y"))
         return _from_arrays(*_from_rows(examples))
     values = as_array(examples, "x")
     if values is not None:

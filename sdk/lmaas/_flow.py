@@ -13,20 +13,23 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import cached_property, update_wrapper
-from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, cast, overload
-
-from pydantic import BaseModel
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Self, TypeVar, cast, overload
 
 from lmaas._decode import answered, decode
-from lmaas._driver import AsyncDriver, SyncDriver
+from lmaas._driver import SyncDriver
 from lmaas._request import Answer, CallOptions, Flow, Request, ResultT
 from lmaas._retry import RetryPolicy, retrying
 from lmaas.errors import APIResponseValidationError
 
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from lmaas._async_driver import AsyncDriver
+
 P = ParamSpec("P")
 DriverT = TypeVar("DriverT")
 OwnerT = TypeVar("OwnerT")
-ModelT = TypeVar("ModelT", bound=BaseModel)
+ModelT = TypeVar("ModelT", bound="BaseModel")
 
 CALL_OPTIONS = frozenset(CallOptions.__annotations__)
 

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from dataclasses import dataclass
-from typing import Any, Generic, Self, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast, overload
 
-from lmaas._driver import AsyncDriver, SyncDriver
+from lmaas import types
+from lmaas._driver import SyncDriver
 from lmaas._flow import Bound, Core, Described, OwnerT, P, Raw, RawResponse, Resource, call
 from lmaas._request import CallOptions, Flow, Query, Request, query_of
 from lmaas.errors import InvalidRequestError, LMaaSError
-from lmaas.types.lists import Page
+
+if TYPE_CHECKING:
+    from lmaas._async_driver import AsyncDriver
 
 ItemT = TypeVar("ItemT")
 
@@ -25,18 +28,18 @@ class Listing(Generic[ItemT]):
     """A list on the server, described: where it is and what is in it."""
 
     path: str
-    kind: type[Page[ItemT]]
+    kind: type[types.Page[ItemT]]
     query: Query
     options: CallOptions
 
-    def page(self, after: str | None = None) -> Flow[Page[ItemT]]:
+    def page(self, after: str | None = None) -> Flow[types.Page[ItemT]]:
         """Return the page that begins after the id `after`; omitted, the first."""
         query = self.query
         if after is not None:
             query = (*(pair for pair in query if pair[0] != "after"), ("after", after))
         return call(Request("GET", self.path, query, options=self.options), self.kind)
 
-    def following(self, page: Page[ItemT], before: str | None) -> str | None:
+    def following(self, page: types.Page[ItemT], before: str | None) -> str | None:
         """Return the id after which the next page begins, or None if `page`, which began after `before`, was the last.
 
         Raises:
@@ -73,11 +76,11 @@ class Items(Generic[ItemT]):
         for page in self.pages():
             yield from page.data
 
-    def page(self, after: str | None = None) -> Page[ItemT]:
+    def page(self, after: str | None = None) -> types.Page[ItemT]:
         """Return one page: the first, or the one after the id `after`."""
-        return cast("Page[ItemT]", self.core.run(self._listing.page(after)))
+        return cast("types.Page[ItemT]", self.core.run(self._listing.page(after)))
 
-    def pages(self) -> Iterator[Page[ItemT]]:
+    def pages(self) -> Iterator[types.Page[ItemT]]:
         """Yield page after page."""
         after: str | None = None
         while True:
@@ -103,11 +106,11 @@ class AsyncItems(Generic[ItemT]):
             for item in page.data:
                 yield item
 
-    async def page(self, after: str | None = None) -> Page[ItemT]:
+    async def page(self, after: str | None = None) -> types.Page[ItemT]:
         """Return one page: the first, or the one after the id `after`."""
-        return cast("Page[ItemT]", await self.core.run(self._listing.page(after)))
+        return cast("types.Page[ItemT]", await self.core.run(self._listing.page(after)))
 
-    async def pages(self) -> AsyncIterator[Page[ItemT]]:
+    async def pages(self) -> AsyncIterator[types.Page[ItemT]]:
         """Yield page after page."""
         after: str | None = None
         while True:
@@ -128,11 +131,13 @@ class listing(Described[OwnerT, P, Listing[ItemT]], Generic[OwnerT, P, ItemT]): 
     @overload
     def __get__(self, owner: Resource[AsyncDriver], kind: Any = None) -> Callable[P, AsyncItems[ItemT]]: ...
     @overload
-    def __get__(self, owner: Resource[Raw[SyncDriver]], kind: Any = None) -> Callable[P, RawResponse[Page[ItemT]]]: ...
+    def __get__(
+        self, owner: Resource[Raw[SyncDriver]], kind: Any = None
+    ) -> Callable[P, RawResponse[types.Page[ItemT]]]: ...
     @overload
     def __get__(
         self, owner: Resource[Raw[AsyncDriver]], kind: Any = None
-    ) -> Callable[P, Coroutine[Any, Any, RawResponse[Page[ItemT]]]]: ...
+    ) -> Callable[P, Coroutine[Any, Any, RawResponse[types.Page[ItemT]]]]: ...
     def __get__(self, owner: Resource[Any] | None, kind: Any = None) -> Any:
         """Return the method as the owner's driver runs it; a raw one gives the first page."""
         if owner is None:

@@ -6,16 +6,16 @@ import sys
 from collections.abc import Callable
 from typing import Any, Protocol, TextIO, TypeAlias
 
-from lmaas.types.jobs import Job
+from lmaas import types
 
-ProgressOption: TypeAlias = bool | Callable[[Job], None]
+ProgressOption: TypeAlias = "bool | Callable[[types.Job], None]"
 """True for a bar or lines on stderr; or a function that is called with the job each time it was looked at."""
 
 
 class Display(Protocol):
     """Something that shows jobs."""
 
-    def show(self, job: Job) -> None:
+    def show(self, job: types.Job) -> None:
         """Show the job as it is now."""
         ...
 
@@ -37,10 +37,10 @@ def display_for(progress: ProgressOption) -> Display:
 
 
 class _Calling:
-    def __init__(self, function: Callable[[Job], None]) -> None:
+    def __init__(self, function: Callable[[types.Job], None]) -> None:
         self._function = function
 
-    def show(self, job: Job) -> None:
+    def show(self, job: types.Job) -> None:
         self._function(job)
 
     def close(self) -> None:
@@ -54,7 +54,7 @@ class Lines:
         self._out = out
         self._last: dict[str, str] = {}
 
-    def show(self, job: Job) -> None:
+    def show(self, job: types.Job) -> None:
         """Write a line if the status or the epoch has changed."""
         line = f"{job.id} {describe(job)}"
         if self._last.get(job.id) != line:
@@ -66,7 +66,7 @@ class Lines:
         """There is nothing to put in order."""
 
 
-def describe(job: Job) -> str:
+def describe(job: types.Job) -> str:
     """Return the job's state in a few words."""
     words = [str(job.status)]
     if job.progress.epochs:
@@ -98,7 +98,7 @@ class _Bars:
         self._tasks: dict[str, Any] = {}
         self._bars.start()
 
-    def show(self, job: Job) -> None:
+    def show(self, job: types.Job) -> None:
         progress = job.progress
         if job.id not in self._tasks:
             self._tasks[job.id] = self._bars.add_task("", total=None, job=job.id)

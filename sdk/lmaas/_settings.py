@@ -6,11 +6,12 @@ import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Self
-
-from pydantic import SecretStr
+from typing import TYPE_CHECKING, Self
 
 from lmaas.errors import InvalidRequestError
+
+if TYPE_CHECKING:
+    from pydantic import SecretStr
 
 DEFAULT_BASE_URL = "http://127.0.0.1:8000"
 DEFAULT_TIMEOUT = 60.0
@@ -49,15 +50,20 @@ class Settings:
         if not url.startswith(("http://", "https://")):
             raise InvalidRequestError(f"base_url must begin with http:// or https://, not {url!r}", param="base_url")
         check_limits(timeout=timeout, deadline=deadline, max_retries=max_retries)
-        secret = SecretStr(key) if isinstance(key, str) else key
         return cls(
             base_url=url,
-            api_key=secret,
+            api_key=_secret(key) if isinstance(key, str) else key,
             timeout=timeout,
             deadline=deadline,
             max_retries=max_retries,
             headers=dict(headers or {}),
         )
+
+
+def _secret(key: str) -> SecretStr:
+    from pydantic import SecretStr
+
+    return SecretStr(key)
 
 
 def check_limits(*, timeout: float | None, deadline: float | None, max_retries: int) -> None:

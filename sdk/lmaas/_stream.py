@@ -8,12 +8,15 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Generic, Self, TypeAlias, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeAlias, TypeVar, cast, overload
 
-from lmaas._driver import AsyncDriver, SyncDriver, warn_left_open
+from lmaas._driver import SyncDriver, warn_left_open
 from lmaas._flow import Bound, Core, Described, OwnerT, P, Resource
 from lmaas._request import Action, Answer, Close, Request, Source
 from lmaas._retry import RetryPolicy, attempts
+
+if TYPE_CHECKING:
+    from lmaas._async_driver import AsyncDriver
 
 ItemT = TypeVar("ItemT")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Any, Generic, Literal, Unpack
 
+from lmaas import types
 from lmaas._encode import checked
 from lmaas._examples import Examples
 from lmaas._flow import DriverT, Resource, endpoint
@@ -16,25 +17,6 @@ from lmaas.resources.feedback import Feedbacks
 from lmaas.resources.jobs import Jobs, created
 from lmaas.resources.models import Models
 from lmaas.resources.predictions import Predictions, predicted
-from lmaas.types import (
-    Architecture,
-    BatchingSpec,
-    Checkpoints,
-    Deployment,
-    EarlyStopping,
-    EvaluationRequest,
-    Gate,
-    InputSpec,
-    Job,
-    Loss,
-    Optimizer,
-    Prediction,
-    Schedule,
-    TargetSpec,
-    TrainingRequest,
-    UpdateRequest,
-    Validation,
-)
 
 
 class Verbs(Resource[DriverT], Generic[DriverT]):
@@ -76,24 +58,24 @@ class Verbs(Resource[DriverT], Generic[DriverT]):
         dataset: DatasetRef | Examples,
         *,
         name: str,
-        target: TargetSpec | dict[str, Any] | str | None = None,
-        input: InputSpec | dict[str, Any] | str | None = None,
+        target: types.TargetSpec | dict[str, Any] | str | None = None,
+        input: types.InputSpec | dict[str, Any] | str | None = None,
         task: Literal["classification", "regression"] | None = None,
-        architecture: Architecture | dict[str, Any] | str | None = None,
+        architecture: types.Architecture | dict[str, Any] | str | None = None,
         base_model: ModelRef | None = None,
         epochs: int | None = None,
         batch_size: int | None = None,
-        optimizer: Optimizer | dict[str, Any] | str | None = None,
-        schedule: Schedule | dict[str, Any] | str | None = None,
-        loss: Loss | dict[str, Any] | str | None = None,
-        validation: Validation | dict[str, Any] | None = None,
-        early_stopping: EarlyStopping | dict[str, Any] | None = None,
-        checkpoints: Checkpoints | dict[str, Any] | None = None,
+        optimizer: types.Optimizer | dict[str, Any] | str | None = None,
+        schedule: types.Schedule | dict[str, Any] | str | None = None,
+        loss: types.Loss | dict[str, Any] | str | None = None,
+        validation: types.Validation | dict[str, Any] | None = None,
+        early_stopping: types.EarlyStopping | dict[str, Any] | None = None,
+        checkpoints: types.Checkpoints | dict[str, Any] | None = None,
         seed: int | None = None,
         metadata: dict[str, str] | None = None,
         on_progress: Progress | None = None,
         **options: Unpack[CallOptions],
-    ) -> Flow[Job]:
+    ) -> Flow[types.Job]:
         """Start training a new version of the model `name`; `client.jobs.wait(job).model` is its id.
 
         What is left out, the server fills in with a sound default for the task and shows in `job.request`.
@@ -126,7 +108,7 @@ class Verbs(Resource[DriverT], Generic[DriverT]):
         """
         # Checked with a stand-in first, so that a misspelt field is found before a gigabyte has been uploaded.
         request = checked(
-            TrainingRequest,
+            types.TrainingRequest,
             dataset="ds-",
             name=name,
             task=task,
@@ -154,13 +136,13 @@ class Verbs(Resource[DriverT], Generic[DriverT]):
         model: ModelRef,
         dataset: DatasetRef | Examples,
         *,
-        target: TargetSpec | dict[str, Any] | str | None = None,
-        input: InputSpec | dict[str, Any] | str | None = None,
+        target: types.TargetSpec | dict[str, Any] | str | None = None,
+        input: types.InputSpec | dict[str, Any] | str | None = None,
         batch_size: int | None = None,
         metadata: dict[str, str] | None = None,
         on_progress: Progress | None = None,
         **options: Unpack[CallOptions],
-    ) -> Flow[Job]:
+    ) -> Flow[types.Job]:
         """Start measuring a version on examples it should know; `client.jobs.wait(job).metrics` holds the figures.
 
         Args:
@@ -174,7 +156,7 @@ class Verbs(Resource[DriverT], Generic[DriverT]):
             **options: extra_headers, timeout, idempotency_key.
         """
         request = checked(
-            EvaluationRequest, model=model_id(model), dataset="ds-", batch_size=batch_size, metadata=metadata
+            types.EvaluationRequest, model=model_id(model), dataset="ds-", batch_size=batch_size, metadata=metadata
         )
         ident = yield from dataset_id(
             dataset, target=target, input=input, on_progress=on_progress, options=derived(options, "dataset")
@@ -188,12 +170,12 @@ class Verbs(Resource[DriverT], Generic[DriverT]):
         *,
         name: str,
         variants: Variants | None = None,
-        batching: BatchingSpec | dict[str, Any] | None = None,
+        batching: types.BatchingSpec | dict[str, Any] | None = None,
         metadata: dict[str, str] | None = None,
         reason: str | None = None,
         ready_timeout: float | None = READY_TIMEOUT,
         **options: Unpack[CallOptions],
-    ) -> Flow[Deployment]:
+    ) -> Flow[types.Deployment]:
         """Serve a version under a name and return once it is ready; a name that serves already gets a new revision.
 
         Args:
@@ -232,7 +214,7 @@ class Verbs(Resource[DriverT], Generic[DriverT]):
         user: str | None = None,
         store: bool = True,
         **options: Unpack[CallOptions],
-    ) -> Flow[Prediction]:
+    ) -> Flow[types.Prediction]:
         """Predict rows; `.labels`, `.scores` and `.values` hold the answers, one per row.
 
         A row that cannot be predicted has an `error` in its place, and its neighbours succeed.
@@ -267,15 +249,15 @@ class Verbs(Resource[DriverT], Generic[DriverT]):
         deployment: DeploymentRef,
         *,
         strategy: Literal["replay_distill", "finetune", "retrain", "consolidate"] | None = None,
-        optimizer: Optimizer | dict[str, Any] | str | None = None,
+        optimizer: types.Optimizer | dict[str, Any] | str | None = None,
         epochs: int | None = None,
-        gate: Gate | dict[str, Any] | None = None,
+        gate: types.Gate | dict[str, Any] | None = None,
         promote: Literal["auto", "canary", "manual"] | None = None,
         dry_run: bool | None = None,
         seed: int | None = None,
         metadata: dict[str, str] | None = None,
         **options: Unpack[CallOptions],
-    ) -> Flow[Job]:
+    ) -> Flow[types.Job]:
         """Start learning from the feedback a deployment has collected; the result serves if the gate lets it pass.
 
         `client.jobs.wait(job).result` tells whether it was promoted, and why.
@@ -294,7 +276,7 @@ class Verbs(Resource[DriverT], Generic[DriverT]):
             **options: extra_headers, timeout, idempotency_key.
         """
         request = checked(
-            UpdateRequest,
+            types.UpdateRequest,
             deployment=id_of(deployment),
             strategy=strategy,
             optimizer=optimizer,

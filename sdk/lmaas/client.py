@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from types import EllipsisType, TracebackType
-from typing import Self, cast
+from typing import TYPE_CHECKING, Self, cast
 
-from pydantic import SecretStr
-
-from lmaas._driver import AsyncDriver, AsyncHttpClient, HttpClient, SyncDriver
+from lmaas._driver import AsyncHttpClient, HttpClient, SyncDriver
 from lmaas._flow import Core, Raw
 from lmaas._retry import RetryBudget, RetryPolicy
 from lmaas._settings import DEFAULT_TIMEOUT, MAX_RETRIES, Settings, check_limits, configure_logging
 from lmaas._verbs import Verbs
+
+if TYPE_CHECKING:
+    from pydantic import SecretStr
+
+    from lmaas._async_driver import AsyncDriver
 
 Unset = EllipsisType
 
@@ -128,7 +131,7 @@ class LMaaS(Verbs[SyncDriver]):
         return Verbs(self.core.as_raw())
 
 
-class AsyncLMaaS(Verbs[AsyncDriver]):
+class AsyncLMaaS(Verbs["AsyncDriver"]):
     """The async client, for asyncio; it may be used on several event loops, one after the other or at once.
 
     Args:
@@ -163,6 +166,8 @@ class AsyncLMaaS(Verbs[AsyncDriver]):
             max_retries=max_retries,
             headers=extra_headers,
         )
+        from lmaas._async_driver import AsyncDriver
+
         super().__init__(_core(AsyncDriver(settings, http_client), RetryBudget()))
 
     @property

@@ -132,7 +132,7 @@ class APITimeoutError(APIConnectionError, TimeoutError):
 class APIStatusError(APIError):
     """The server answered with something else than a success."""
 
-    status: int  # pyright: ignore[reportIncompatibleVariableOverride] - an answer always has one
+    status: int
 
     def __init__(
         self,
@@ -149,7 +149,7 @@ class APIStatusError(APIError):
         request: SentRequest | None = None,
     ) -> None:
         super().__init__(message, request=request)
-        self.status = status
+        self.status = status  # pyright: ignore[reportIncompatibleVariableOverride] - an answer always has one
         self.code = code
         self.type = type
         self.param = param

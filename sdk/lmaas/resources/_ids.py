@@ -5,21 +5,21 @@ from __future__ import annotations
 from typing import Any, TypeAlias, TypeVar
 from urllib.parse import quote
 
+from lmaas import types
 from lmaas._request import CallOptions
 from lmaas.errors import InvalidRequestError
-from lmaas.types import Dataset, Deployment, Feedback, Job, Model, Prediction
 
-DatasetRef: TypeAlias = Dataset | str
-JobRef: TypeAlias = Job | str
-ModelRef: TypeAlias = Model | Job | str
-DeploymentRef: TypeAlias = Deployment | str
-PredictionRef: TypeAlias = Prediction | str
-FeedbackRef: TypeAlias = Feedback | str
+DatasetRef: TypeAlias = "types.Dataset | str"
+JobRef: TypeAlias = "types.Job | str"
+ModelRef: TypeAlias = "types.Model | types.Job | str"
+DeploymentRef: TypeAlias = "types.Deployment | str"
+PredictionRef: TypeAlias = "types.Prediction | str"
+FeedbackRef: TypeAlias = "types.Feedback | str"
 
 JSON_CONTENT = {"content-type": "application/json"}
 ANY_CONTENT = {"accept": "*/*"}
 
-AnyRef = TypeVar("AnyRef", Dataset, Job, Deployment, Prediction, Feedback)
+AnyRef = TypeVar("AnyRef", "types.Dataset", "types.Job", "types.Deployment", "types.Prediction", "types.Feedback")
 
 
 def id_of(noun: AnyRef | str) -> str:
@@ -32,7 +32,7 @@ def id_of(noun: AnyRef | str) -> str:
 
 def model_id(model: ModelRef) -> str:
     """Return the id of a version: a model's own, or of the one a job made."""
-    if isinstance(model, str | Model):
+    if isinstance(model, str | types.Model):
         ident = model if isinstance(model, str) else model.id
         if ident:
             return ident

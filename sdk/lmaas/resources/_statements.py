@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, TypeAlias, cast
 
+from lmaas import types
 from lmaas._arrays import as_array, is_rows, plain
 from lmaas._encode import checked
 from lmaas.errors import InvalidRequestError
 from lmaas.resources._ids import PredictionRef, id_of
-from lmaas.types import FeedbackItem, Prediction
 
 Rows: TypeAlias = Any
 """One value, or a list or array of one value per row, None where there is nothing to say."""
@@ -37,11 +37,13 @@ class Statement:
     key: str
     """The call's idempotency key: the ids of the items come from it, so that sending twice stores once."""
 
-    def item(self, number: int, *, index: int, kind: str, value: Any, prediction_id: str | None = None) -> FeedbackItem:
+    def item(
+        self, number: int, *, index: int, kind: str, value: Any, prediction_id: str | None = None
+    ) -> types.FeedbackItem:
         """Return the item of that number in the call."""
         digest = sha256(f"{self.key}:{number}".encode()).hexdigest()[:24]
         return checked(
-            FeedbackItem,
+            types.FeedbackItem,
             id=f"fb-{digest}",
             prediction_id=prediction_id or id_of(self.prediction),
             index=index,
@@ -53,7 +55,7 @@ class Statement:
         )
 
 
-def items_of(statement: Statement, given: Mapping[str, Rows]) -> list[FeedbackItem]:
+def items_of(statement: Statement, given: Mapping[str, Rows]) -> list[types.FeedbackItem]:
     """Return the items for the one keyword that was given.
 
     Raises:
@@ -82,7 +84,7 @@ def items_of(statement: Statement, given: Mapping[str, Rows]) -> list[FeedbackIt
 
 def _by_row(statement: Statement, name: str, value: Rows) -> tuple[Sequence[int], Sequence[Any]]:
     """Return the rows spoken of and what is said of each."""
-    rows = len(statement.prediction) if isinstance(statement.prediction, Prediction) else None
+    rows = len(statement.prediction) if isinstance(statement.prediction, types.Prediction) else None
     values = _values(value)
     indices = statement.indices
     if indices is not None:
@@ -126,14 +128,14 @@ def _plain_row(row: Any) -> Any:
     return row.tolist() if hasattr(row, "tolist") else row
 
 
-def _preference(statement: Statement, better: Any) -> FeedbackItem:
+def _preference(statement: Statement, better: Any) -> types.FeedbackItem:
     """Return the item on the better prediction that names the one it is better than."""
     index = 0 if not statement.indices else int(plain(statement.indices[0]))
     value = {"over": id_of(statement.prediction)}
     return statement.item(0, index=index, kind="preference", value=value, prediction_id=id_of(better))
 
 
-def _metrics(statement: Statement, metric: Mapping[str, float]) -> list[FeedbackItem]:
+def _metrics(statement: Statement, metric: Mapping[str, float]) -> list[types.FeedbackItem]:
     if not isinstance(metric, Mapping) or not metric:  # pyright: ignore[reportUnnecessaryIsInstance] - untyped callers
         raise InvalidRequestError(f"metric is a mapping of names to numbers, not {metric!r}", param="metric")
     index = 0 if not statement.indices else int(plain(statement.indices[0]))

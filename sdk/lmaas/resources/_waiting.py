@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import closing
 
+from lmaas import types
 from lmaas._flow import call
 from lmaas._progress import ProgressOption, display_for
 from lmaas._request import CallOptions, Flow, Now, Request, Sleep
 from lmaas._stream import Emit, EmitFlow
 from lmaas.errors import APIConnectionError, APIStatusError, JobFailedError, JobTimeoutError, LMaaSError
 from lmaas.resources._ids import segment
-from lmaas.types import Job
 
 FIRST_POLL = 0.5
 GROWTH = 1.5
@@ -32,7 +32,7 @@ def is_passing(error: LMaaSError) -> bool:
     return isinstance(error, APIConnectionError)
 
 
-def failure_of(job: Job) -> JobFailedError | None:
+def failure_of(job: types.Job) -> JobFailedError | None:
     """Return the error a job that ended badly stands for."""
     if job.status == "succeeded":
         return None
@@ -48,12 +48,12 @@ class _Watch:
         self.timeout = timeout
         self.options = options
         self.failed_polls = 0
-        self.seen: dict[str, Job] = {}
+        self.seen: dict[str, types.Job] = {}
 
-    def look(self, ident: str) -> Flow[Job | None]:
+    def look(self, ident: str) -> Flow[types.Job | None]:
         """Poll one job; None if the poll failed in passing."""
         try:
-            job = yield from call(Request("GET", f"/v1/jobs/{segment(ident)}", options=self.options), Job)
+            job = yield from call(Request("GET", f"/v1/jobs/{segment(ident)}", options=self.options), types.Job)
         except LMaaSError as error:
             self.failed_polls += 1
             if not is_passing(error) or self.failed_polls > PATIENCE:
@@ -92,7 +92,7 @@ class _Watch:
 
 def settled(
     ids: Sequence[str], *, timeout: float | None, progress: ProgressOption, options: CallOptions
-) -> EmitFlow[Job]:
+) -> EmitFlow[types.Job]:
     """Emit each job once it has ended."""
     watch = _Watch(ids, timeout, options)
     display = display_for(progress)
@@ -120,9 +120,9 @@ def waited_all(
     progress: ProgressOption,
     raise_on_failure: bool,
     options: CallOptions,
-) -> Flow[tuple[Job, ...]]:
+) -> Flow[tuple[types.Job, ...]]:
     """Return all jobs in the order given once all have ended; raise for the first that ended badly."""
-    ended: dict[str, Job] = {}
+    ended: dict[str, types.Job] = {}
     flow = settled(ids, timeout=timeout, progress=progress, options=options)
     reply: object = None
     with closing(flow):
@@ -149,7 +149,7 @@ def waited(
     progress: ProgressOption,
     raise_on_failure: bool,
     options: CallOptions,
-) -> Flow[Job]:
+) -> Flow[types.Job]:
     """Return the job once it has ended; raise if it ended badly."""
     (job,) = yield from waited_all(
         [ident], timeout=timeout, progress=progress, raise_on_failure=raise_on_failure, options=options

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Generic, Literal, Unpack
 
+from lmaas import types
 from lmaas._decode import answered, decode, sent
 from lmaas._encode import checked
 from lmaas._examples import Examples, to_upload
@@ -12,7 +13,6 @@ from lmaas._listing import Listing, list_query, listing
 from lmaas._request import CallOptions, Flow, Progress, Query, Request, query_of
 from lmaas.errors import ChecksumError
 from lmaas.resources._ids import ANY_CONTENT, DatasetRef, id_of, segment
-from lmaas.types import Dataset, DatasetCreate, DatasetRow, Deleted, InputSpec, Page, TargetSpec
 
 
 def upload(
@@ -20,15 +20,15 @@ def upload(
     *,
     name: str | None,
     format: str | None,
-    input: InputSpec | dict[str, Any] | str | None,
-    target: TargetSpec | dict[str, Any] | str | None,
+    input: types.InputSpec | dict[str, Any] | str | None,
+    target: types.TargetSpec | dict[str, Any] | str | None,
     on_progress: Progress | None,
     options: CallOptions,
-) -> Flow[Dataset]:
+) -> Flow[types.Dataset]:
     """Send examples in any form and return the dataset the server made of them, its checksum compared."""
     column = target if isinstance(target, str) and hasattr(file, "columns") else None
     message = checked(
-        DatasetCreate, name=name, format=format, input=input, target=None if column is not None else target
+        types.DatasetCreate, name=name, format=format, input=input, target=None if column is not None else target
     )
     fields: Query = query_of(name=message.name, format=message.format)
     fields += tuple(
@@ -39,7 +39,7 @@ def upload(
     body = to_upload(file, column=column, fields=fields, on_progress=on_progress)
     request = Request("POST", "/v1/datasets", body=body, options=options)
     answer = answered((yield request), request)
-    dataset = decode(answer, request, Dataset)
+    dataset = decode(answer, request, types.Dataset)
     if answer.uploaded is not None and dataset.sha256 != answer.uploaded:
         yield Request("DELETE", f"/v1/datasets/{segment(dataset.id)}")
         raise ChecksumError(
@@ -52,13 +52,13 @@ def upload(
 def dataset_id(
     dataset: DatasetRef | Examples,
     *,
-    target: TargetSpec | dict[str, Any] | str | None,
-    input: InputSpec | dict[str, Any] | str | None,
+    target: types.TargetSpec | dict[str, Any] | str | None,
+    input: types.InputSpec | dict[str, Any] | str | None,
     on_progress: Progress | None,
     options: CallOptions,
 ) -> Flow[str]:
     """Return the id of a dataset; examples in any other form are uploaded first."""
-    if isinstance(dataset, Dataset):
+    if isinstance(dataset, types.Dataset):
         return dataset.id
     if isinstance(dataset, str) and dataset.startswith("ds-"):
         return dataset
@@ -83,11 +83,11 @@ class Datasets(Resource[DriverT], Generic[DriverT]):
         *,
         name: str | None = None,
         format: Literal["npz", "csv", "jsonl", "parquet", "zip", "txt"] | None = None,
-        input: InputSpec | dict[str, Any] | str | None = None,
-        target: TargetSpec | dict[str, Any] | str | None = None,
+        input: types.InputSpec | dict[str, Any] | str | None = None,
+        target: types.TargetSpec | dict[str, Any] | str | None = None,
         on_progress: Progress | None = None,
         **options: Unpack[CallOptions],
-    ) -> Flow[Dataset]:
+    ) -> Flow[types.Dataset]:
         """Upload examples; a file is read from disk as it is sent, and its checksum compared with the server's.
 
         Args:
@@ -117,20 +117,20 @@ class Datasets(Resource[DriverT], Generic[DriverT]):
         limit: int | None = None,
         order: Literal["asc", "desc"] | None = None,
         **options: Unpack[CallOptions],
-    ) -> Listing[Dataset]:
+    ) -> Listing[types.Dataset]:
         """List all datasets, newest first, `limit` to a page."""
         query = list_query(after=after, limit=limit, order=order, name=name)
-        return Listing("/v1/datasets", Page[Dataset], query, options)
+        return Listing("/v1/datasets", types.Page[types.Dataset], query, options)
 
     @endpoint
-    def retrieve(self, dataset: DatasetRef, **options: Unpack[CallOptions]) -> Flow[Dataset]:
+    def retrieve(self, dataset: DatasetRef, **options: Unpack[CallOptions]) -> Flow[types.Dataset]:
         """Return the dataset as it is now."""
-        return call(Request("GET", _path(dataset), options=options), Dataset)
+        return call(Request("GET", _path(dataset), options=options), types.Dataset)
 
     @endpoint
-    def delete(self, dataset: DatasetRef, **options: Unpack[CallOptions]) -> Flow[Deleted]:
+    def delete(self, dataset: DatasetRef, **options: Unpack[CallOptions]) -> Flow[types.Deleted]:
         """Delete the dataset and its file; models trained on it stay."""
-        return call(Request("DELETE", _path(dataset), options=options), Deleted)
+        return call(Request("DELETE", _path(dataset), options=options), types.Deleted)
 
     @endpoint
     def content(self, dataset: DatasetRef, **options: Unpack[CallOptions]) -> Flow[bytes]:
@@ -140,10 +140,12 @@ class Datasets(Resource[DriverT], Generic[DriverT]):
     @endpoint
     def rows(
         self, dataset: DatasetRef, *, limit: int | None = None, **options: Unpack[CallOptions]
-    ) -> Flow[tuple[DatasetRow, ...]]:
+    ) -> Flow[tuple[types.DatasetRow, ...]]:
         """Return the first `limit` examples (20 if omitted), to look at."""
         query = list_query(after=None, limit=limit, order=None)
-        page = yield from call(Request("GET", f"{_path(dataset)}/rows", query, options=options), Page[DatasetRow])
+        page = yield from call(
+            Request("GET", f"{_path(dataset)}/rows", query, options=options), types.Page[types.DatasetRow]
+        )
         return tuple(page.data)
 
 

@@ -5,31 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Generic, Literal, TypeAlias, Unpack
 
+from lmaas import types
 from lmaas._encode import checked, encoded
 from lmaas._flow import DriverT, Raw, Resource, call, endpoint
 from lmaas._listing import Listing, list_query, listing
 from lmaas._request import CallOptions, Flow, Now, Request, Sleep
 from lmaas.errors import ConflictError, DeploymentFailedError
 from lmaas.resources._ids import JSON_CONTENT, DeploymentRef, ModelRef, derived, id_of, model_id, segment
-from lmaas.types import (
-    BatchingSpec,
-    Deleted,
-    Deployment,
-    DeploymentCreate,
-    DeploymentRevision,
-    DeploymentUpdate,
-    Page,
-    RollbackRequest,
-    VariantSpec,
-    WireRequest,
-)
 
 FIRST_POLL = 0.05
 GROWTH = 1.5
 LONGEST_POLL = 1.0
 READY_TIMEOUT = 300.0
 
-Variants: TypeAlias = Sequence[VariantSpec | dict[str, Any]]
+Variants: TypeAlias = "Sequence[types.VariantSpec | dict[str, Any]]"
 
 
 def made_ready(
@@ -37,12 +26,12 @@ def made_ready(
     *,
     model: ModelRef | None,
     variants: Variants | None,
-    batching: BatchingSpec | dict[str, Any] | None,
+    batching: types.BatchingSpec | dict[str, Any] | None,
     metadata: dict[str, str] | None,
     reason: str | None,
     ready_timeout: float | None,
     options: CallOptions,
-) -> Flow[Deployment]:
+) -> Flow[types.Deployment]:
     """Create the deployment, or give the one of that name a new revision; return it once it is ready."""
     fields: dict[str, Any] = {
         "model": None if model is None else model_id(model),
@@ -50,19 +39,19 @@ def made_ready(
         "batching": batching,
         "metadata": metadata,
     }
-    create = checked(DeploymentCreate, name=name, **fields)
-    update = checked(DeploymentUpdate, reason=reason, **fields)
+    create = checked(types.DeploymentCreate, name=name, **fields)
+    update = checked(types.DeploymentUpdate, reason=reason, **fields)
     try:
-        deployment = yield from call(_sending("POST", "/v1/deployments", create, options), Deployment)
+        deployment = yield from call(_sending("POST", "/v1/deployments", create, options), types.Deployment)
     except ConflictError as conflict:
         if conflict.code != "deployment_exists":
             raise
         request = _sending("PATCH", path_of(name), update, derived(options, "update"))
-        deployment = yield from call(request, Deployment)
+        deployment = yield from call(request, types.Deployment)
     return (yield from awaited(deployment, timeout=ready_timeout, options=options))
 
 
-def awaited(deployment: DeploymentRef, *, timeout: float | None, options: CallOptions) -> Flow[Deployment]:
+def awaited(deployment: DeploymentRef, *, timeout: float | None, options: CallOptions) -> Flow[types.Deployment]:
     """Return the deployment once it is ready: asks after 50 ms, then 1.5 times as long each time up to 1 s.
 
     Raises:
@@ -73,7 +62,7 @@ def awaited(deployment: DeploymentRef, *, timeout: float | None, options: CallOp
     current = deployment
     while True:
         if isinstance(current, str):
-            current = yield from call(Request("GET", path_of(current), options=options), Deployment)
+            current = yield from call(Request("GET", path_of(current), options=options), types.Deployment)
         if current.status == "ready":
             return current
         if current.status in {"failed", "stopped"}:
@@ -94,7 +83,7 @@ def path_of(deployment: DeploymentRef) -> str:
     return f"/v1/deployments/{segment(id_of(deployment))}"
 
 
-def _sending(method: str, path: str, message: WireRequest, options: CallOptions) -> Request:
+def _sending(method: str, path: str, message: types.WireRequest, options: CallOptions) -> Request:
     return Request(method, path, body=encoded(message), headers=JSON_CONTENT, options=options)
 
 
@@ -113,24 +102,24 @@ class Deployments(Resource[DriverT], Generic[DriverT]):
         name: str,
         model: ModelRef | None = None,
         variants: Variants | None = None,
-        batching: BatchingSpec | dict[str, Any] | None = None,
+        batching: types.BatchingSpec | dict[str, Any] | None = None,
         metadata: dict[str, str] | None = None,
         **options: Unpack[CallOptions],
-    ) -> Flow[Deployment]:
+    ) -> Flow[types.Deployment]:
         """Create a deployment of `model`, or of `variants` that share the traffic by weight; do not wait for it.
 
         Raises:
             ConflictError: There is one of that name; `update` it, or use `client.deploy`, which does either.
         """
         message = checked(
-            DeploymentCreate,
+            types.DeploymentCreate,
             name=name,
             model=None if model is None else model_id(model),
             variants=variants,
             batching=batching,
             metadata=metadata,
         )
-        return call(_sending("POST", "/v1/deployments", message, options), Deployment)
+        return call(_sending("POST", "/v1/deployments", message, options), types.Deployment)
 
     @listing
     def list(
@@ -140,14 +129,16 @@ class Deployments(Resource[DriverT], Generic[DriverT]):
         limit: int | None = None,
         order: Literal["asc", "desc"] | None = None,
         **options: Unpack[CallOptions],
-    ) -> Listing[Deployment]:
+    ) -> Listing[types.Deployment]:
         """List all deployments, newest first, `limit` to a page."""
-        return Listing("/v1/deployments", Page[Deployment], list_query(after=after, limit=limit, order=order), options)
+        return Listing(
+            "/v1/deployments", types.Page[types.Deployment], list_query(after=after, limit=limit, order=order), options
+        )
 
     @endpoint
-    def retrieve(self, deployment: DeploymentRef, **options: Unpack[CallOptions]) -> Flow[Deployment]:
+    def retrieve(self, deployment: DeploymentRef, **options: Unpack[CallOptions]) -> Flow[types.Deployment]:
         """Return the deployment as it is now."""
-        return call(Request("GET", path_of(deployment), options=options), Deployment)
+        return call(Request("GET", path_of(deployment), options=options), types.Deployment)
 
     @endpoint
     def update(
@@ -156,19 +147,19 @@ class Deployments(Resource[DriverT], Generic[DriverT]):
         *,
         model: ModelRef | None = None,
         variants: Variants | None = None,
-        batching: BatchingSpec | dict[str, Any] | None = None,
+        batching: types.BatchingSpec | dict[str, Any] | None = None,
         metadata: dict[str, str] | None = None,
         if_revision: int | None = None,
         reason: str | None = None,
         **options: Unpack[CallOptions],
-    ) -> Flow[Deployment]:
+    ) -> Flow[types.Deployment]:
         """Change what is named and leave the rest; other variants make a new revision.
 
         Raises:
             ConflictError: `if_revision` is not the current one: somebody else changed it.
         """
         message = checked(
-            DeploymentUpdate,
+            types.DeploymentUpdate,
             model=None if model is None else model_id(model),
             variants=variants,
             batching=batching,
@@ -176,12 +167,12 @@ class Deployments(Resource[DriverT], Generic[DriverT]):
             if_revision=if_revision,
             reason=reason,
         )
-        return call(_sending("PATCH", path_of(deployment), message, options), Deployment)
+        return call(_sending("PATCH", path_of(deployment), message, options), types.Deployment)
 
     @endpoint
-    def delete(self, deployment: DeploymentRef, **options: Unpack[CallOptions]) -> Flow[Deleted]:
+    def delete(self, deployment: DeploymentRef, **options: Unpack[CallOptions]) -> Flow[types.Deleted]:
         """Stop serving under this name; the models stay."""
-        return call(Request("DELETE", path_of(deployment), options=options), Deleted)
+        return call(Request("DELETE", path_of(deployment), options=options), types.Deleted)
 
     @endpoint
     def rollback(
@@ -191,10 +182,10 @@ class Deployments(Resource[DriverT], Generic[DriverT]):
         revision: int | None = None,
         reason: str | None = None,
         **options: Unpack[CallOptions],
-    ) -> Flow[Deployment]:
+    ) -> Flow[types.Deployment]:
         """Serve again what an earlier revision served (omitted, the one before), as a new revision."""
-        message = checked(RollbackRequest, revision=revision, reason=reason)
-        return call(_sending("POST", f"{path_of(deployment)}/rollback", message, options), Deployment)
+        message = checked(types.RollbackRequest, revision=revision, reason=reason)
+        return call(_sending("POST", f"{path_of(deployment)}/rollback", message, options), types.Deployment)
 
     @listing
     def revisions(
@@ -205,10 +196,10 @@ class Deployments(Resource[DriverT], Generic[DriverT]):
         limit: int | None = None,
         order: Literal["asc", "desc"] | None = None,
         **options: Unpack[CallOptions],
-    ) -> Listing[DeploymentRevision]:
+    ) -> Listing[types.DeploymentRevision]:
         """List the history of the deployment's variants, newest first."""
         query = list_query(after=after, limit=limit, order=order)
-        return Listing(f"{path_of(deployment)}/revisions", Page[DeploymentRevision], query, options)
+        return Listing(f"{path_of(deployment)}/revisions", types.Page[types.DeploymentRevision], query, options)
 
     @endpoint
     def wait(
@@ -217,7 +208,7 @@ class Deployments(Resource[DriverT], Generic[DriverT]):
         *,
         timeout: float | None = READY_TIMEOUT,
         extra_headers: Mapping[str, str] | None = None,
-    ) -> Flow[Deployment]:
+    ) -> Flow[types.Deployment]:
         """Wait until the deployment is ready and return it.
 
         Raises:

@@ -6,6 +6,7 @@ import builtins
 from collections.abc import Mapping, Sequence
 from typing import Any, Generic, Literal, Unpack
 
+from lmaas import types
 from lmaas._encode import checked, encoded
 from lmaas._flow import DriverT, Raw, Resource, call, endpoint
 from lmaas._listing import Listing, list_query, listing
@@ -21,7 +22,6 @@ from lmaas.resources._ids import (
     with_key,
 )
 from lmaas.resources._statements import Rows, Statement, items_of
-from lmaas.types import Deleted, Feedback, FeedbackBatch, FeedbackItem, Page
 
 PATH = "/v1/feedback"
 BATCH = 10_000
@@ -30,13 +30,13 @@ BATCH = 10_000
 Kind = Literal["label", "rating", "preference", "demonstration", "metric", "comment"]
 
 
-def _stored(items: Sequence[FeedbackItem], options: CallOptions) -> Flow[builtins.list[Feedback]]:
-    stored: list[Feedback] = []
+def _stored(items: Sequence[types.FeedbackItem], options: CallOptions) -> Flow[builtins.list[types.Feedback]]:
+    stored: list[types.Feedback] = []
     for start in range(0, len(items), BATCH):
         part = options if len(items) <= BATCH else derived(options, str(start))
-        body = encoded(FeedbackBatch(items=list(items[start : start + BATCH])))
+        body = encoded(types.FeedbackBatch(items=list(items[start : start + BATCH])))
         request = Request("POST", PATH, body=body, headers=JSON_CONTENT, options=part)
-        stored += (yield from call(request, Page[Feedback])).data
+        stored += (yield from call(request, types.Page[types.Feedback])).data
     return stored
 
 
@@ -64,7 +64,7 @@ class Feedbacks(Resource[DriverT], Generic[DriverT]):
         source: str | None = None,
         metadata: dict[str, str] | None = None,
         **options: Unpack[CallOptions],
-    ) -> Flow[builtins.list[Feedback]]:
+    ) -> Flow[builtins.list[types.Feedback]]:
         """Say about a prediction, row by row, one of the following; once this returns, it is on the server's disk.
 
         Args:
@@ -119,7 +119,7 @@ class Feedbacks(Resource[DriverT], Generic[DriverT]):
         source: str | None = None,
         metadata: dict[str, str] | None = None,
         **options: Unpack[CallOptions],
-    ) -> Flow[Feedback]:
+    ) -> Flow[types.Feedback]:
         """Store one item as it travels; `client.feedback(...)` is the comfortable way.
 
         Args:
@@ -134,7 +134,7 @@ class Feedbacks(Resource[DriverT], Generic[DriverT]):
             **options: extra_headers, timeout, idempotency_key.
         """
         item = checked(
-            FeedbackItem,
+            types.FeedbackItem,
             id=id,
             prediction_id=id_of(prediction),
             index=index,
@@ -144,7 +144,7 @@ class Feedbacks(Resource[DriverT], Generic[DriverT]):
             source=source,
             metadata=metadata,
         )
-        return call(Request("POST", PATH, body=encoded(item), headers=JSON_CONTENT, options=options), Feedback)
+        return call(Request("POST", PATH, body=encoded(item), headers=JSON_CONTENT, options=options), types.Feedback)
 
     @listing
     def list(
@@ -157,7 +157,7 @@ class Feedbacks(Resource[DriverT], Generic[DriverT]):
         limit: int | None = None,
         order: Literal["asc", "desc"] | None = None,
         **options: Unpack[CallOptions],
-    ) -> Listing[Feedback]:
+    ) -> Listing[types.Feedback]:
         """List all feedback, newest first, `limit` to a page; `applied`: whether a version has learned from it."""
         query = list_query(
             after=after,
@@ -167,16 +167,16 @@ class Feedbacks(Resource[DriverT], Generic[DriverT]):
             prediction=None if prediction is None else id_of(prediction),
             applied=applied,
         )
-        return Listing(PATH, Page[Feedback], query, options)
+        return Listing(PATH, types.Page[types.Feedback], query, options)
 
     @endpoint
-    def retrieve(self, feedback: FeedbackRef, **options: Unpack[CallOptions]) -> Flow[Feedback]:
+    def retrieve(self, feedback: FeedbackRef, **options: Unpack[CallOptions]) -> Flow[types.Feedback]:
         """Return one item; `applied_in` names the version that learned from it."""
-        return call(Request("GET", f"{PATH}/{segment(id_of(feedback))}", options=options), Feedback)
+        return call(Request("GET", f"{PATH}/{segment(id_of(feedback))}", options=options), types.Feedback)
 
     @endpoint
-    def delete(self, feedback: FeedbackRef, **options: Unpack[CallOptions]) -> Flow[Deleted]:
+    def delete(self, feedback: FeedbackRef, **options: Unpack[CallOptions]) -> Flow[types.Deleted]:
         """Retract one item: no update will learn from it any more."""
-        return call(Request("DELETE", f"{PATH}/{segment(id_of(feedback))}", options=options), Deleted)
+        return call(Request("DELETE", f"{PATH}/{segment(id_of(feedback))}", options=options), types.Deleted)
 
     retract = delete

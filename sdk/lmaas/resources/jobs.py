@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Generic, Literal, Unpack
 
+from lmaas import types
 from lmaas._encode import encoded
 from lmaas._events import followed
 from lmaas._flow import DriverT, Raw, Resource, call, endpoint
@@ -15,12 +16,13 @@ from lmaas._sse import ServerEvent
 from lmaas._stream import Emit, EmitFlow, streaming
 from lmaas.resources._ids import JSON_CONTENT, DeploymentRef, JobRef, ModelRef, id_of, model_id, segment
 from lmaas.resources._waiting import settled, waited, waited_all
-from lmaas.types import Checkpoint, EvaluationRequest, Job, JobEvent, Page, TrainingRequest, UpdateRequest
 
 
-def created(request: TrainingRequest | EvaluationRequest | UpdateRequest, options: CallOptions) -> Flow[Job]:
+def created(
+    request: types.TrainingRequest | types.EvaluationRequest | types.UpdateRequest, options: CallOptions
+) -> Flow[types.Job]:
     """Ask for the job."""
-    return call(Request("POST", "/v1/jobs", body=encoded(request), headers=JSON_CONTENT, options=options), Job)
+    return call(Request("POST", "/v1/jobs", body=encoded(request), headers=JSON_CONTENT, options=options), types.Job)
 
 
 class Jobs(Resource[DriverT], Generic[DriverT]):
@@ -33,8 +35,10 @@ class Jobs(Resource[DriverT], Generic[DriverT]):
 
     @endpoint
     def create(
-        self, request: TrainingRequest | EvaluationRequest | UpdateRequest, **options: Unpack[CallOptions]
-    ) -> Flow[Job]:
+        self,
+        request: types.TrainingRequest | types.EvaluationRequest | types.UpdateRequest,
+        **options: Unpack[CallOptions],
+    ) -> Flow[types.Job]:
         """Start a job from a request in full; `client.train`, `evaluate` and `update` write them for you."""
         return created(request, options)
 
@@ -50,7 +54,7 @@ class Jobs(Resource[DriverT], Generic[DriverT]):
         limit: int | None = None,
         order: Literal["asc", "desc"] | None = None,
         **options: Unpack[CallOptions],
-    ) -> Listing[Job]:
+    ) -> Listing[types.Job]:
         """List all jobs, newest first, `limit` to a page; `model` is the version a job made or measured."""
         query = list_query(
             after=after,
@@ -61,33 +65,35 @@ class Jobs(Resource[DriverT], Generic[DriverT]):
             deployment=None if deployment is None else id_of(deployment),
             model=None if model is None else model_id(model),
         )
-        return Listing("/v1/jobs", Page[Job], query, options)
+        return Listing("/v1/jobs", types.Page[types.Job], query, options)
 
     @endpoint
-    def retrieve(self, job: JobRef, **options: Unpack[CallOptions]) -> Flow[Job]:
+    def retrieve(self, job: JobRef, **options: Unpack[CallOptions]) -> Flow[types.Job]:
         """Return the job as it is now."""
-        return call(Request("GET", _path(job), options=options), Job)
+        return call(Request("GET", _path(job), options=options), types.Job)
 
     @endpoint
-    def cancel(self, job: JobRef, **options: Unpack[CallOptions]) -> Flow[Job]:
+    def cancel(self, job: JobRef, **options: Unpack[CallOptions]) -> Flow[types.Job]:
         """Stop the job for good; what it has made so far goes."""
-        return call(Request("POST", f"{_path(job)}/cancel", options=options), Job)
+        return call(Request("POST", f"{_path(job)}/cancel", options=options), types.Job)
 
     @endpoint
-    def pause(self, job: JobRef, **options: Unpack[CallOptions]) -> Flow[Job]:
+    def pause(self, job: JobRef, **options: Unpack[CallOptions]) -> Flow[types.Job]:
         """Have the job write a checkpoint and stop until it is resumed."""
-        return call(Request("POST", f"{_path(job)}/pause", options=options), Job)
+        return call(Request("POST", f"{_path(job)}/pause", options=options), types.Job)
 
     @endpoint
-    def resume(self, job: JobRef, **options: Unpack[CallOptions]) -> Flow[Job]:
+    def resume(self, job: JobRef, **options: Unpack[CallOptions]) -> Flow[types.Job]:
         """Let a paused job go on from its checkpoint."""
-        return call(Request("POST", f"{_path(job)}/resume", options=options), Job)
+        return call(Request("POST", f"{_path(job)}/resume", options=options), types.Job)
 
     @endpoint
-    def checkpoints(self, job: JobRef, **options: Unpack[CallOptions]) -> Flow[Sequence[Checkpoint]]:
+    def checkpoints(self, job: JobRef, **options: Unpack[CallOptions]) -> Flow[Sequence[types.Checkpoint]]:
         """Return the checkpoints the job keeps, newest first."""
         query = list_query(after=None, limit=100, order=None)
-        page = yield from call(Request("GET", f"{_path(job)}/checkpoints", query, options=options), Page[Checkpoint])
+        page = yield from call(
+            Request("GET", f"{_path(job)}/checkpoints", query, options=options), types.Page[types.Checkpoint]
+        )
         return page.data
 
     @streaming
@@ -96,9 +102,9 @@ class Jobs(Resource[DriverT], Generic[DriverT]):
         job: JobRef,
         *,
         follow: bool = False,
-        after: JobEvent | None = None,
+        after: types.JobEvent | None = None,
         **options: Unpack[CallOptions],
-    ) -> EmitFlow[JobEvent]:
+    ) -> EmitFlow[types.JobEvent]:
         """Give the job's events in order, best in a `with` block; with `follow`, live until the job has ended.
 
         A stream that breaks off is taken up after the last event seen: none is missed, none comes twice.
@@ -117,7 +123,7 @@ class Jobs(Resource[DriverT], Generic[DriverT]):
             last_id = None if after is None else str(after.seq)
             return followed(path, _event, options=options, last_id=last_id)
         query = list_query(after=None if after is None else after.id, limit=1000, order="asc")
-        return _listed(Listing(path, Page[JobEvent], query, options))
+        return _listed(Listing(path, types.Page[types.JobEvent], query, options))
 
     @endpoint
     def wait(
@@ -128,7 +134,7 @@ class Jobs(Resource[DriverT], Generic[DriverT]):
         progress: ProgressOption = False,
         raise_on_failure: bool = True,
         extra_headers: Mapping[str, str] | None = None,
-    ) -> Flow[Job]:
+    ) -> Flow[types.Job]:
         """Wait until the job has ended and return it.
 
         Asks after 0.5 s, then 1.5 times as long each time up to 10 s. A poll that fails in passing does no harm.
@@ -161,7 +167,7 @@ class Jobs(Resource[DriverT], Generic[DriverT]):
         progress: ProgressOption = False,
         raise_on_failure: bool = True,
         extra_headers: Mapping[str, str] | None = None,
-    ) -> Flow[tuple[Job, ...]]:
+    ) -> Flow[tuple[types.Job, ...]]:
         """Wait until all jobs have ended and return them in the order given; see `wait`.
 
         Raises:
@@ -184,7 +190,7 @@ class Jobs(Resource[DriverT], Generic[DriverT]):
         timeout: float | None = None,
         progress: ProgressOption = False,
         extra_headers: Mapping[str, str] | None = None,
-    ) -> EmitFlow[Job]:
+    ) -> EmitFlow[types.Job]:
         """Give each job as it ends, whether well or badly: look at its `status`.
 
         Raises:
@@ -203,11 +209,11 @@ def _headers(extra_headers: Mapping[str, str] | None) -> CallOptions:
     return CallOptions() if extra_headers is None else CallOptions(extra_headers=extra_headers)
 
 
-def _event(event: ServerEvent) -> JobEvent:
-    return JobEvent.model_validate_json(event.data)
+def _event(event: ServerEvent) -> types.JobEvent:
+    return types.JobEvent.model_validate_json(event.data)
 
 
-def _listed(described: Listing[JobEvent]) -> EmitFlow[JobEvent]:
+def _listed(described: Listing[types.JobEvent]) -> EmitFlow[types.JobEvent]:
     """Emit the items of a list, page by page."""
     after: str | None = None
     while True:

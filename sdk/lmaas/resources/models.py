@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Generic, Literal, Unpack
 
+from lmaas import types
 from lmaas._encode import checked, encoded
 from lmaas._flow import DriverT, Raw, Resource, call, call_bytes, endpoint
 from lmaas._listing import Listing, list_query, listing
 from lmaas._request import CallOptions, Flow, Request
 from lmaas.resources._ids import ANY_CONTENT, JSON_CONTENT, ModelRef, model_id, segment
-from lmaas.types import AliasSet, Deleted, Model, Page
 
 
 class Models(Resource[DriverT], Generic[DriverT]):
@@ -30,24 +30,24 @@ class Models(Resource[DriverT], Generic[DriverT]):
         limit: int | None = None,
         order: Literal["asc", "desc"] | None = None,
         **options: Unpack[CallOptions],
-    ) -> Listing[Model]:
+    ) -> Listing[types.Model]:
         """List all versions, newest first, `limit` to a page; of one name, or those an alias points at."""
         query = list_query(after=after, limit=limit, order=order, name=name, alias=alias)
-        return Listing("/v1/models", Page[Model], query, options)
+        return Listing("/v1/models", types.Page[types.Model], query, options)
 
     @endpoint
-    def retrieve(self, model: ModelRef, **options: Unpack[CallOptions]) -> Flow[Model]:
+    def retrieve(self, model: ModelRef, **options: Unpack[CallOptions]) -> Flow[types.Model]:
         """Return the version; a bare name is its newest."""
-        return call(Request("GET", _path(model), options=options), Model)
+        return call(Request("GET", _path(model), options=options), types.Model)
 
     @endpoint
-    def delete(self, model: ModelRef, **options: Unpack[CallOptions]) -> Flow[Deleted]:
+    def delete(self, model: ModelRef, **options: Unpack[CallOptions]) -> Flow[types.Deleted]:
         """Delete the version and its weights.
 
         Raises:
             ConflictError: A deployment serves it.
         """
-        return call(Request("DELETE", _path(model), options=options), Deleted)
+        return call(Request("DELETE", _path(model), options=options), types.Deleted)
 
     @endpoint
     def weights(self, model: ModelRef, **options: Unpack[CallOptions]) -> Flow[bytes]:
@@ -55,16 +55,16 @@ class Models(Resource[DriverT], Generic[DriverT]):
         return call_bytes(Request("GET", f"{_path(model)}/weights", headers=ANY_CONTENT, options=options))
 
     @endpoint
-    def set_alias(self, name: str, alias: str, version: int, **options: Unpack[CallOptions]) -> Flow[Model]:
+    def set_alias(self, name: str, alias: str, version: int, **options: Unpack[CallOptions]) -> Flow[types.Model]:
         """Point `NAME@ALIAS` at a version and return that version; an alias that exists moves."""
-        body = encoded(checked(AliasSet, version=version))
+        body = encoded(checked(types.AliasSet, version=version))
         request = Request("PUT", _alias_path(name, alias), body=body, headers=JSON_CONTENT, options=options)
-        return call(request, Model)
+        return call(request, types.Model)
 
     @endpoint
-    def delete_alias(self, name: str, alias: str, **options: Unpack[CallOptions]) -> Flow[Deleted]:
+    def delete_alias(self, name: str, alias: str, **options: Unpack[CallOptions]) -> Flow[types.Deleted]:
         """Remove the alias; the version it points at stays."""
-        return call(Request("DELETE", _alias_path(name, alias), options=options), Deleted)
+        return call(Request("DELETE", _alias_path(name, alias), options=options), types.Deleted)
 
 
 def _path(model: ModelRef) -> str:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Generic, Literal, Unpack
 
+from lmaas import types
 from lmaas._encode import checked, encode_rows, to_json
 from lmaas._flow import DriverT, Raw, Resource, call, endpoint
 from lmaas._listing import Listing, list_query, listing
 from lmaas._request import CallOptions, Flow, Request, query_of
 from lmaas.resources._ids import JSON_CONTENT, DeploymentRef, PredictionRef, id_of, segment
-from lmaas.types import Page, Prediction, PredictionParameters
 
 NPY_CONTENT = {"content-type": "application/x-npy"}
 
@@ -23,17 +23,17 @@ def predicted(
     user: str | None,
     store: bool,
     options: CallOptions,
-) -> Flow[Prediction]:
+) -> Flow[types.Prediction]:
     """Send rows and return the answers: an array as its bytes, with the parameters in the query; others as JSON."""
     path = f"/v1/deployments/{segment(id_of(deployment))}/predictions"
-    parameters = checked(PredictionParameters, top_k=top_k, probabilities=probabilities)
+    parameters = checked(types.PredictionParameters, top_k=top_k, probabilities=probabilities)
     rows = encode_rows(inputs)
     if rows.npy is not None:
         # Only what differs from the default: a short URL is read faster than a long one.
         query = query_of(
             top_k=parameters.top_k, probabilities=probabilities or None, user=user, store=None if store else False
         )
-        return call(Request("POST", path, query, rows.npy, NPY_CONTENT, options), Prediction)
+        return call(Request("POST", path, query, rows.npy, NPY_CONTENT, options), types.Prediction)
     document: dict[str, Any] = {"inputs": rows.json}
     if top_k is not None or probabilities:
         document["parameters"] = parameters.model_dump(exclude_none=True)
@@ -41,7 +41,7 @@ def predicted(
         document["user"] = user
     if not store:
         document["store"] = False
-    return call(Request("POST", path, (), to_json(document), JSON_CONTENT, options), Prediction)
+    return call(Request("POST", path, (), to_json(document), JSON_CONTENT, options), types.Prediction)
 
 
 class Predictions(Resource[DriverT], Generic[DriverT]):
@@ -63,7 +63,7 @@ class Predictions(Resource[DriverT], Generic[DriverT]):
         user: str | None = None,
         store: bool = True,
         **options: Unpack[CallOptions],
-    ) -> Flow[Prediction]:
+    ) -> Flow[types.Prediction]:
         """Predict rows; the same as `client.predict`."""
         return predicted(
             deployment,
@@ -84,14 +84,14 @@ class Predictions(Resource[DriverT], Generic[DriverT]):
         limit: int | None = None,
         order: Literal["asc", "desc"] | None = None,
         **options: Unpack[CallOptions],
-    ) -> Listing[Prediction]:
+    ) -> Listing[types.Prediction]:
         """List all predictions, newest first, `limit` to a page; of one deployment, or of all."""
         query = list_query(
             after=after, limit=limit, order=order, deployment=None if deployment is None else id_of(deployment)
         )
-        return Listing("/v1/predictions", Page[Prediction], query, options)
+        return Listing("/v1/predictions", types.Page[types.Prediction], query, options)
 
     @endpoint
-    def retrieve(self, prediction: PredictionRef, **options: Unpack[CallOptions]) -> Flow[Prediction]:
+    def retrieve(self, prediction: PredictionRef, **options: Unpack[CallOptions]) -> Flow[types.Prediction]:
         """Return a prediction that was made earlier."""
-        return call(Request("GET", f"/v1/predictions/{segment(id_of(prediction))}", options=options), Prediction)
+        return call(Request("GET", f"/v1/predictions/{segment(id_of(prediction))}", options=options), types.Prediction)
