@@ -1,0 +1,136 @@
+"""Whether a candidate may replace the champion: two tests on the same rows. Knows no models and no feedback.
+
+(A) on rows that training never saw, the one-sided lower bound of the change must be above a small loss;
+(B) on feedback that the update never saw, the candidate must be better by McNemar's test.
+
+Models that give values are judged by the same two tests: (A) on the change of absolute error relative to the
+champion's mean error, (B) on which of the two comes closer, row by row, which makes it the sign test.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+
+from lmaas.types import Gate
+from lmaas_server.engine.data.examples import Array, Json
+
+ALPHAS = (1.0, 0.9, 0.8, 0.7, 0.5, 0.3)
+"""Shares of the way from champion to candidate that are tried, in this order, until one passes (A)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Anchor:
+    """The outcome of (A)."""
+
+    rows: int
+    champion: float
+    candidate: float
+    lower_bound: float
+    passed: bool
+
+    def to_json(self) -> Json:
+        """Return the outcome for a job's result."""
+        return {
+            "rows": self.rows,
+            "champion": self.champion,
+            "candidate": self.candidate,
+            "change": self.candidate - self.champion,
+            "lower_bound": self.lower_bound,
+            "passed": self.passed,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fresh:
+    """The outcome of (B): rows that only the candidate (`won`) or only the champion (`lost`) has right."""
+
+    rows: int
+    champion: float
+    candidate: float
+    won: int
+    lost: int
+    p_value: float
+    passed: bool
+
+    def to_json(self) -> Json:
+        """Return the outcome for a job's result."""
+        return {
+            "rows": self.rows,
+            "champion": self.champion,
+            "candidate": self.candidate,
+            "won": self.won,
+            "lost": self.lost,
+            "p_value": self.p_value,
+            "passed": self.passed,
+        }
+
+
+def check_anchor(champion: Array, candidate: Array, gate: Gate) -> Anchor:
+    """Test (A) on scores per row of the holdout (1 for right, or minus the relative error): more is better."""
+    change = candidate - champion
+    bound = lower_bound(change, gate.confidence)
+    return Anchor(
+        rows=len(change),
+        champion=_mean(champion),
+        candidate=_mean(candidate),
+        lower_bound=bound,
+        passed=bool(len(change)) and bound > -gate.max_anchor_drop,
+    )
+
+
+def check_fresh(champion: Array, candidate: Array, gate: Gate) -> Fresh:
+    """Test (B) on scores per row of the fresh holdout: more is better."""
+    won, lost = int((candidate > champion).sum()), int((candidate < champion).sum())
+    p_value = mcnemar(won, lost)
+    return Fresh(
+        rows=len(champion),
+        champion=_mean(champion),
+        candidate=_mean(candidate),
+        won=won,
+        lost=lost,
+        p_value=p_value,
+        passed=won > lost and p_value < gate.significance,
+    )
+
+
+def reason_of(anchor: Anchor, fresh: Fresh | None) -> str:
+    """Say in a word what came of it: `promoted`, `regression`, `no_improvement` or `insufficient_evidence`."""
+    if not anchor.rows:
+        return "insufficient_evidence"
+    if not anchor.passed:
+        return "regression"
+    if fresh is None or not fresh.rows:
+        return "insufficient_evidence"
+    if fresh.passed:
+        return "promoted"
+    return "insufficient_evidence" if fresh.won > fresh.lost else "no_improvement"
+
+
+def lower_bound(change: Array, confidence: float) -> float:
+    """Return the one-sided lower bound of the mean of paired changes, by the normal approximation.
+
+    Without any change the sample deviation is 0 and so would be the bound's width; like all bounds on few rows it
+    means little below some hundreds of rows.
+    """
+    if len(change) < 2:
+        return -math.inf
+    width = NormalDist().inv_cdf(confidence) * float(change.std(ddof=1)) / math.sqrt(len(change))
+    return float(change.mean()) - width
+
+
+def mcnemar(won: int, lost: int) -> float:
+    """Return the exact two-sided p-value of McNemar's test (1947): how odd `won` to `lost` is if both were as likely."""
+    total, least = won + lost, min(won, lost)
+    if total == 0:
+        return 1.0
+    tail = sum(math.comb(total, k) for k in range(least + 1))
+    # Integers throughout: 2**-total alone underflows beyond a thousand rows.
+    return min(1.0, 2 * tail / 2**total)
+
+
+def _mean(scores: Array) -> float:
+    return float(np.mean(scores)) if len(scores) else 0.0

@@ -1,0 +1,156 @@
+"""From items of feedback to rows that can be learned from, and rows kept back to judge by. Knows no model's weights.
+
+One fifth of the feedback, chosen by a hash of its id, is the fresh holdout: it is never trained on, in this update or
+in any later one, because the hash stays. Where sources disagree about a row and one of them is held out, the row is
+not trained on either.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lmaas_server.engine.data.examples import Array, Json
+
+LEARNABLE = {"label", "rating"}
+HELD_OUT_ONE_IN = 5
+
+Item = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Rows:
+    """Statements about rows: `targets` are indices into `Signals.classes`, or float32 values of (rows, outputs).
+
+    Where `against` is true the row says what its class is not.
+    """
+
+    ids: tuple[str, ...]
+    inputs: Array
+    targets: Array
+    against: Array
+    weights: Array
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __repr__(self) -> str:
+        return f"Rows({len(self)}, {int(self.against.sum())} against)"
+
+    def take(self, rows: Array) -> Rows:
+        """Return the rows of the given indices."""
+        return Rows(
+            ids=tuple(self.ids[row] for row in rows),
+            inputs=self.inputs[rows],
+            targets=self.targets[rows],
+            against=self.against[rows],
+            weights=self.weights[rows],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signals:
+    """What feedback says, sorted. `classes` are the model's, then those that feedback brought."""
+
+    fresh: Rows
+    """To learn from, oldest first."""
+    held: Rows
+    """To judge by."""
+    classes: tuple[int | str, ...]
+    contradictions: int
+    """Statements that a later one of the same source about the same row has replaced."""
+    unusable: int
+    """Items that say nothing this model can learn from."""
+
+
+def held_out(feedback_id: str) -> bool:
+    """Return whether the item of this id belongs to the fresh holdout."""
+    return int.from_bytes(hashlib.sha256(feedback_id.encode()).digest()[:8]) % HELD_OUT_ONE_IN == 0
+
+
+def read_signals(feedback: Iterable[Item], target: Json, shape: tuple[int, ...], retracted: Collection[str]) -> Signals:
+    """Sort feedback for a model that gives `target` of rows of `shape`."""
+    items = [item for item in feedback if item["id"] not in set(retracted)]
+    said = [item for item in items if _read(item, target) is not None]
+    latest = _latest(said)
+    kept_back = {_row_key(item) for item in latest if held_out(item["id"])}
+    held = [item for item in latest if held_out(item["id"])]
+    fresh = [item for item in latest if _row_key(item) not in kept_back]
+    classes = list(target.get("classes", ()))
+    for item in fresh:
+        if target["kind"] == "class" and item["kind"] == "label" and item["value"] not in classes:
+            classes.append(item["value"])
+    return Signals(
+        fresh=_rows(fresh, target, classes, shape),
+        held=_rows(held, target, classes, shape),
+        classes=tuple(classes),
+        contradictions=len(said) - len(latest),
+        unusable=len(items) - len(said),
+    )
+
+
+def _latest(items: list[Item]) -> list[Item]:
+    latest: dict[tuple[object, ...], Item] = {}
+    for item in sorted(items, key=lambda i: (i.get("created_at", 0), i["id"])):
+        key = (*_row_key(item), item.get("source"))
+        latest.pop(key, None)  # the later statement also takes the later place
+        latest[key] = item
+    return list(latest.values())
+
+
+def _row_key(item: Item) -> tuple[object, ...]:
+    prediction = item.get("prediction_id")
+    return (item["id"],) if prediction is None else (prediction, item.get("index", 0))
+
+
+def _read(item: Item, target: Json) -> tuple[Any, bool] | None:
+    """Return (label or values, whether it speaks against), or None where the item teaches this model nothing."""
+    if item["kind"] not in LEARNABLE:
+        return None
+    if target["kind"] == "value":
+        return _read_value(item, target)
+    if item["kind"] == "label":
+        return (item["value"], False) if _is_label(item["value"], target["classes"]) else None
+    shown, value = item.get("shown"), item["value"]
+    if shown not in target["classes"] or value not in {1, -1, True, False}:
+        return None
+    return shown, value in {-1, False}
+
+
+def _is_label(value: object, classes: list[int | str]) -> bool:
+    """Return whether the value is of a type that the model's classes have: "3" is no new class beside 3."""
+    return not isinstance(value, bool) and type(value) in {type(label) for label in classes}
+
+
+def _read_value(item: Item, target: Json) -> tuple[Any, bool] | None:
+    if item["kind"] != "label":
+        return None
+    values = item["value"] if target["shape"] else [item["value"]]
+    if not isinstance(values, list | tuple) or len(values) != math.prod(target["shape"]):
+        return None
+    if any(isinstance(v, bool) or not isinstance(v, int | float) or not abs(v) < 3e38 for v in values):
+        return None
+    return values, False
+
+
+def _rows(items: list[Item], target: Json, classes: list[int | str], shape: tuple[int, ...]) -> Rows:
+    read = [found for item in items if (found := _read(item, target)) is not None]
+    if target["kind"] == "class":
+        index_of = {label: index for index, label in enumerate(classes)}
+        # A class that only the holdout names is one the candidate cannot know: -1 is never right.
+        targets = np.array([index_of.get(label, -1) for label, _ in read], dtype=np.int64)
+    else:
+        targets = np.array([values for values, _ in read], dtype=np.float32).reshape(len(read), -1)
+    inputs = np.stack([np.asarray(item["inputs"]).reshape(shape) for item in items]) if items else np.empty((0, *shape))
+    return Rows(
+        ids=tuple(item["id"] for item in items),
+        inputs=inputs if inputs.dtype == np.uint8 else inputs.astype(np.float32),
+        targets=targets,
+        against=np.array([against for _, against in read], dtype=bool),
+        weights=np.array([item.get("weight") or 1.0 for item in items], dtype=np.float32),
+    )

@@ -1,0 +1,174 @@
+"""How a candidate is made from the champion's weights and feedback, one function a strategy. Knows no gate and no files.
+
+Each is a generator of the share of its steps that is done, and trains `ground.network` in place: a copy, never what is
+served. All run in evaluation mode: batch norm keeps its statistics and dropout its peace, so that the champion's
+outputs on the anchor can be held to.
+
+    replay_distill  new rows with replay of anchor and reservoir and distillation of the champion (the default)
+    consolidate     the same loss for longer, all feedback shuffled together, with a one-cycle learning rate
+    finetune        the new rows alone; it forgets what the feedback does not show
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from lmaas.types import Adam, OneCycle
+from lmaas_server.engine.data.examples import Array
+from lmaas_server.engine.data.feed import Feed
+from lmaas_server.engine.learning.optimizers import build_optimizer, set_learning_rate
+from lmaas_server.engine.learning.reservoir import Reservoir
+from lmaas_server.engine.learning.schedules import build_schedule
+
+BATCH = 32
+STEPS_PER_BATCH = 5
+REPLAY = 0.5
+"""Weight of each of: the anchor's targets, the champion's outputs on it, the reservoir (learning.md)."""
+CLIP = 1.0
+FINETUNE_EPOCHS = 5
+CONSOLIDATE_EPOCHS = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Pool:
+    """Rows as a Feed holds them, with their targets."""
+
+    inputs: Tensor
+    targets: Tensor
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def __repr__(self) -> str:
+        return f"Pool({len(self)} rows)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Ground:
+    """What a strategy works on. `memory` holds the old reservoir's rows first, then the new ones in order of arrival."""
+
+    network: nn.Module
+    feed: Feed
+    classes: bool
+    anchor: Pool
+    anchor_outputs: Tensor
+    memory: Pool
+    against: Tensor
+    weights: Tensor
+    remembered: int
+    """How many rows at the start of `memory` are the old reservoir's."""
+    reservoir: Reservoir
+    optimizer: Any
+    epochs: int | None
+    generator: np.random.Generator
+
+    def __repr__(self) -> str:
+        return f"Ground({len(self.memory) - self.remembered} new, {self.remembered} remembered, {len(self.anchor)} anchors)"
+
+    @property
+    def new(self) -> Array:
+        """Indices into `memory` of the rows to learn from."""
+        return np.arange(self.remembered, len(self.memory))
+
+
+def replay_distill(ground: Ground) -> Iterator[float]:
+    """Learn each batch of new rows in five steps beside rows of the anchor and of the reservoir."""
+    optimizer = build_optimizer(ground.network.parameters(), ground.optimizer or Adam())
+    batches = [ground.new[at : at + BATCH] for at in range(0, len(ground.new), BATCH)]
+    for index, rows in enumerate(batches):
+        for _ in range(STEPS_PER_BATCH):
+            _step(ground, optimizer, _replay_loss(ground, rows))
+        remember(ground, rows)
+        yield (index + 1) / len(batches)
+
+
+def consolidate(ground: Ground) -> Iterator[float]:
+    """Learn all feedback together for several epochs under a one-cycle rate, with the same replay."""
+    spec = ground.optimizer or Adam()
+    optimizer = build_optimizer(ground.network.parameters(), spec)
+    remember(ground, ground.new)
+    batches = list(_shuffled(ground, ground.epochs or CONSOLIDATE_EPOCHS))
+    cycle = OneCycle(max_lr=min(10.0, 2 * spec.lr))
+    rate = build_schedule(cycle, lr=spec.lr, steps=len(batches), steps_per_epoch=len(batches))
+    for index, rows in enumerate(batches):
+        set_learning_rate(optimizer, rate(index))
+        _step(ground, optimizer, _replay_loss(ground, rows))
+        yield (index + 1) / len(batches)
+
+
+def finetune(ground: Ground) -> Iterator[float]:
+    """Learn the new rows alone, which forgets what they do not show: the method to compare the others with."""
+    optimizer = build_optimizer(ground.network.parameters(), ground.optimizer or Adam())
+    batches = list(_shuffled(ground, ground.epochs or FINETUNE_EPOCHS))
+    for index, rows in enumerate(batches):
+        held = ground.memory.inputs[rows]
+        _step(ground, optimizer, _signal_loss(ground, ground.network(ground.feed.batch(held)), rows))
+        yield (index + 1) / len(batches)
+    remember(ground, ground.new)
+
+
+STRATEGIES: dict[str, Callable[[Ground], Iterator[float]]] = {
+    "consolidate": consolidate,
+    "finetune": finetune,
+    "replay_distill": replay_distill,
+}
+
+
+def remember(ground: Ground, rows: Array) -> None:
+    """Put rows into the reservoir; what only says what a row is not cannot be replayed."""
+    for row in rows.tolist():
+        if not ground.against[row]:
+            ground.reservoir.add(row, int(ground.memory.targets[row]) if ground.classes else None)
+
+
+def _shuffled(ground: Ground, epochs: int) -> Iterator[Array]:
+    for _ in range(epochs):
+        order = ground.generator.permutation(ground.new)
+        yield from (order[at : at + BATCH] for at in range(0, len(order), BATCH))
+
+
+def _replay_loss(ground: Ground, rows: Array) -> Tensor:
+    anchors = ground.generator.choice(len(ground.anchor), size=min(BATCH, len(ground.anchor)), replace=False)
+    drawn = ground.reservoir.draw(BATCH)
+    held = ground.memory.inputs
+    parts = [ground.feed.batch(part) for part in (held[rows], ground.anchor.inputs[anchors], held[drawn]) if len(part)]
+    outputs = ground.network(torch.cat(parts))  # (new + anchor + reservoir, outputs)
+    new, anchor, remembered = outputs.split([len(rows), len(anchors), len(drawn)])
+    champion = ground.anchor_outputs[anchors]  # (anchor, old outputs)
+    loss = _signal_loss(ground, new, rows)
+    loss = loss + REPLAY * _plain_loss(ground, anchor, ground.anchor.targets[anchors])
+    loss = loss + REPLAY * functional.mse_loss(anchor[:, : champion.shape[1]], champion)
+    if len(drawn):
+        loss = loss + REPLAY * _plain_loss(ground, remembered, ground.memory.targets[drawn])
+    return loss
+
+
+def _signal_loss(ground: Ground, outputs: Tensor, rows: Array) -> Tensor:
+    """Return the weighted loss of what feedback says: for a class, or -log(1 - p) against it."""
+    targets, weights = ground.memory.targets[rows], ground.weights[rows]
+    if not ground.classes:
+        losses = (outputs - targets).square().mean(dim=1)
+    else:
+        likelihood = functional.log_softmax(outputs, dim=1).gather(1, targets[:, None])[:, 0]
+        # 1 - p is kept off 0: where the model is certain and wrong, the gradient must stay finite.
+        unlikelihood = torch.log1p(-likelihood.exp().clamp(max=1 - 1e-6))
+        losses = -torch.where(ground.against[rows], unlikelihood, likelihood)
+    return (losses * weights).sum() / weights.sum()
+
+
+def _plain_loss(ground: Ground, outputs: Tensor, targets: Tensor) -> Tensor:
+    return functional.cross_entropy(outputs, targets) if ground.classes else functional.mse_loss(outputs, targets)
+
+
+def _step(ground: Ground, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    nn.utils.clip_grad_norm_(ground.network.parameters(), CLIP)
+    optimizer.step()
