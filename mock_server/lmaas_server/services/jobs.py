@@ -159,10 +159,10 @@ class JobService:
 
 def _check_pausable(job: JobRecord) -> None:
     """Only what writes checkpoints can go on where it stopped."""
-    retrains = job.type == "update" and job.request.get("strategy") == "retrain"
-    if job.status == "running" and job.type != "training" and not retrains:
+    short = job.type == "evaluation" or (job.type == "update" and job.request["strategy"] != "retrain")
+    if job.status == "running" and short:
         raise ConflictError(
-            f"The job {job.id} is an {job.type} that takes seconds and keeps no checkpoint; wait for it, or cancel it.",
+            f"The {job.type} {job.id} takes seconds and keeps no checkpoint; wait for it, or cancel it.",
             code="job_not_pausable",
             param="job",
         )
