@@ -38,7 +38,7 @@ from lmaas._request import (
 )
 from lmaas._settings import Settings
 
-MAX_OPEN_REQUESTS = 16
+MAX_OPEN_REQUESTS = 10
 """Of one async client on one loop: httpx's pool is at its best there, and collapses far above it."""
 
 

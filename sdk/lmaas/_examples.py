@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias, TypeGuard, cast
 
 from lmaas._arrays import NUMBER_KINDS, Array, as_array, from_nested, is_rows, npz, rows_of
 from lmaas._request import Progress, Query, Upload
@@ -34,8 +34,16 @@ def to_upload(
     return replace(upload, fields=fields, on_progress=on_progress)
 
 
+def _is_path(value: Any) -> TypeGuard[str | PathLike[str]]:
+    return isinstance(value, str | PathLike)
+
+
+def _is_pair(value: Any) -> TypeGuard[tuple[Any, Any]]:
+    return isinstance(value, tuple) and len(cast("Sequence[Any]", value)) == PAIR
+
+
 def _upload(examples: Examples, column: str | None) -> Upload:
-    if isinstance(examples, str | PathLike):
+    if _is_path(examples):
         return _from_path(Path(examples))
     if isinstance(examples, bytes | bytearray):
         return Upload("data", bytes(examples), len(examples))
@@ -44,8 +52,8 @@ def _upload(examples: Examples, column: str | None) -> Upload:
     if column is not None:
         raise InvalidRequestError(f"target={column!r} names a column, and this is no data frame", param="target")
     if is_rows(examples):
-        if type(examples) is tuple and len(examples) == PAIR:
-            x, y = cast("tuple[Any, Any]", examples)
+        if _is_pair(examples):
+            x, y = examples
             return _from_arrays(_array(x, "x"), None if y is None else _array(y, "y"))
         return _from_arrays(*_from_rows(examples))
     values = as_array(examples, "x")
