@@ -8,17 +8,29 @@ from importlib import import_module
 TYPE_CHECKING = False  # type checkers take it as true; importing `typing` for it would cost 10 ms
 if TYPE_CHECKING:
     from lmaas.types._wire import Label, Metadata, Name, WireObject, WireRequest
-    from lmaas.types.architectures import CNN, MLP, Architecture
+    from lmaas.types.architectures import (
+        CNN,
+        MLP,
+        Architecture,
+        CausalLM,
+        Llama,
+        LoRA,
+        TabularMLP,
+        TextEncoder,
+    )
     from lmaas.types.datasets import (
         Dataset,
+        DatasetColumn,
         DatasetCreate,
         DatasetInput,
         DatasetRow,
         DatasetTarget,
         ImageInput,
         InputSpec,
+        TableInput,
         TargetSpec,
         TensorInput,
+        TextInput,
     )
     from lmaas.types.deployments import (
         Batching,
@@ -49,13 +61,19 @@ if TYPE_CHECKING:
         Validation,
     )
     from lmaas.types.lists import Deleted, ErrorBody, ErrorDetail, Page
-    from lmaas.types.models import AliasSet, Lineage, Model
+    from lmaas.types.models import (
+        AliasSet,
+        BaseModelInfo,
+        Lineage,
+        Model,
+    )
     from lmaas.types.optimizers import (
         MAE,
         MSE,
         SGD,
         Adam,
         AdamW,
+        BinaryCrossEntropy,
         ConstantSchedule,
         CosineSchedule,
         CrossEntropy,
@@ -69,12 +87,15 @@ if TYPE_CHECKING:
         StepSchedule,
     )
     from lmaas.types.predictions import (
+        GeneratedToken,
         Output,
         Prediction,
         PredictionParameters,
         PredictionRequest,
         RowError,
         ScoredLabel,
+        TextPiece,
+        TokenChance,
     )
 
 __all__ = [
@@ -87,14 +108,18 @@ __all__ = [
     "AdamW",
     "AliasSet",
     "Architecture",
+    "BaseModelInfo",
     "Batching",
     "BatchingSpec",
+    "BinaryCrossEntropy",
+    "CausalLM",
     "Checkpoint",
     "Checkpoints",
     "ConstantSchedule",
     "CosineSchedule",
     "CrossEntropy",
     "Dataset",
+    "DatasetColumn",
     "DatasetCreate",
     "DatasetInput",
     "DatasetRow",
@@ -112,6 +137,7 @@ __all__ = [
     "FeedbackBatch",
     "FeedbackItem",
     "Gate",
+    "GeneratedToken",
     "Huber",
     "ImageInput",
     "InputSpec",
@@ -123,6 +149,8 @@ __all__ = [
     "Label",
     "Lineage",
     "LinearSchedule",
+    "Llama",
+    "LoRA",
     "Loss",
     "Metadata",
     "Model",
@@ -140,8 +168,14 @@ __all__ = [
     "Schedule",
     "ScoredLabel",
     "StepSchedule",
+    "TableInput",
+    "TabularMLP",
     "TargetSpec",
     "TensorInput",
+    "TextEncoder",
+    "TextInput",
+    "TextPiece",
+    "TokenChance",
     "TrainingRequest",
     "UpdatePolicy",
     "UpdateRequest",
@@ -163,18 +197,26 @@ _NAMES = {
     "lmaas.types.architectures": (
         "Architecture",
         "CNN",
+        "CausalLM",
+        "Llama",
+        "LoRA",
         "MLP",
+        "TabularMLP",
+        "TextEncoder",
     ),
     "lmaas.types.datasets": (
         "Dataset",
+        "DatasetColumn",
         "DatasetCreate",
         "DatasetInput",
         "DatasetRow",
         "DatasetTarget",
         "ImageInput",
         "InputSpec",
+        "TableInput",
         "TargetSpec",
         "TensorInput",
+        "TextInput",
     ),
     "lmaas.types.deployments": (
         "Batching",
@@ -216,12 +258,14 @@ _NAMES = {
     ),
     "lmaas.types.models": (
         "AliasSet",
+        "BaseModelInfo",
         "Lineage",
         "Model",
     ),
     "lmaas.types.optimizers": (
         "Adam",
         "AdamW",
+        "BinaryCrossEntropy",
         "ConstantSchedule",
         "CosineSchedule",
         "CrossEntropy",
@@ -238,12 +282,15 @@ _NAMES = {
         "StepSchedule",
     ),
     "lmaas.types.predictions": (
+        "GeneratedToken",
         "Output",
         "Prediction",
         "PredictionParameters",
         "PredictionRequest",
         "RowError",
         "ScoredLabel",
+        "TextPiece",
+        "TokenChance",
     ),
 }
 """Which names live in which file."""

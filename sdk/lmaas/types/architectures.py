@@ -81,4 +81,50 @@ class TabularMLP(WireRequest):
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
 
 
-Architecture = Annotated[MLP | CNN | TextEncoder | TabularMLP, Field(discriminator="type")]
+class Llama(WireRequest):
+    """The shape of a Llama to be trained from nothing (Touvron et al., 2023); the defaults are a small one."""
+
+    layers: Annotated[int, Field(ge=1, le=128)] = 4
+    heads: Annotated[int, Field(ge=1, le=256)] = 4
+    kv_heads: Annotated[int, Field(ge=1, le=256)] | None = None
+    """Heads of keys and values, a divisor of `heads`; omitted, as many."""
+    width: Annotated[int, Field(ge=2)] = 128
+    """Of the hidden state: an even multiple of `heads`."""
+    hidden: Annotated[int, Field(ge=1)] | None = None
+    """Units of the feed-forward layers; omitted, 8/3 of the width, rounded up to a multiple of 16."""
+    context: Annotated[int, Field(ge=2, le=131_072)] = 256
+    """Tokens that prompt and answer share."""
+    tokenizer: Literal["bpe", "char"] = "bpe"
+    """Fitted on the training part: byte-level pairs, or one token for each character."""
+    vocabulary: Annotated[int, Field(ge=260, le=262_144)] = 1024
+    """Tokens a `bpe` may have; a `char` tokenizer has as many as there are characters."""
+    tie_embeddings: bool = True
+    """Whether the output layer is the embedding again."""
+
+
+class LoRA(WireRequest):
+    """Low-rank adapters instead of all weights (Hu et al., 2021); they are merged into the model when it is done."""
+
+    rank: Annotated[int, Field(ge=1, le=1024)] = 8
+    alpha: Annotated[float, Field(gt=0)] = 16.0
+    """The adapters count `alpha / rank` times."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    targets: Annotated[tuple[str, ...], Field(strict=False, min_length=1)] | None = None
+    """Names of layers, such as `q_proj`; omitted, every linear layer but the output."""
+
+
+class CausalLM(WireRequest):
+    """A language model: a base model fine-tuned, or a Llama trained from nothing (not both).
+
+    With neither, and no `base_model` in the request, the base model is `stories-260k`.
+    """
+
+    type: Literal["causal_lm"] = "causal_lm"
+    base_model: str | None = None
+    """One of `GET /v1/base-models`."""
+    llama: Llama | None = None
+    lora: LoRA | None = None
+    """Omitted, all weights learn."""
+
+
+Architecture = Annotated[MLP | CNN | TextEncoder | TabularMLP | CausalLM, Field(discriminator="type")]

@@ -36,13 +36,54 @@ class ImageInput(WireRequest):
     """1 for grey, 3 for colour; omitted, as the first picture has it."""
 
 
-InputSpec = Annotated[TensorInput | ImageInput, Field(discriminator="kind")]
+class TextInput(WireRequest):
+    """A sentence or a document per row, from a column of a csv, jsonl or parquet file."""
+
+    kind: Literal["text"] = "text"
+    column: str | None = None
+    """Where the text is; omitted, a column named `text` or the like, else the one column of long strings."""
+    max_bytes: Annotated[int, Field(ge=16, le=65_536)] = 4096
+    """Of one text in UTF-8; what comes after is cut off."""
+    encoding: str = "utf-8"
+    """Of a csv: any of Python's codecs that writes text in bytes."""
+    delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None
+    """Of a csv; omitted, told from its first line: comma, tab, semicolon or bar."""
+    header: bool = True
+    """Whether the first line of a csv names the columns; without it they are called `column_1`, `column_2`, ..."""
+
+
+ColumnType = Literal["number", "category", "date", "ignore"]
+
+
+class TableInput(WireRequest):
+    """A row of named columns: numbers, categories and dates, any of which may be missing."""
+
+    kind: Literal["table"] = "table"
+    columns: dict[str, ColumnType] = {}
+    """Types of columns that are not what they look like; the others are told from their values."""
+    encoding: str = "utf-8"
+    """Of a csv: any of Python's codecs that writes text in bytes."""
+    delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None
+    """Of a csv; omitted, told from its first line: comma, tab, semicolon or bar."""
+    header: bool = True
+    """Whether the first line of a csv names the columns; without it they are called `column_1`, `column_2`, ..."""
+
+
+InputSpec = Annotated[TensorInput | ImageInput | TextInput | TableInput, Field(discriminator="kind")]
 
 
 class TargetSpec(WireRequest):
-    """What the targets are; omitted, integers and strings are classes and floats are values."""
+    """What the targets are; omitted, integers and strings are classes and floats are values.
 
-    kind: Literal["class", "value", "none"]
+    Of csv, jsonl and parquet files whole numbers of more than 100 kinds are values too, and lists are several classes.
+    """
+
+    kind: Literal["class", "value", "none"] | None = None
+    column: str | Annotated[tuple[str, ...], Field(strict=False, min_length=1)] | None = None
+    """Where the targets are, several columns for several values; omitted, a column named `label`, `target` or the
+    like."""
+    separator: Annotated[str, Field(min_length=1, max_length=8)] | None = None
+    """Between the classes of a row that has several in one cell, such as `;`."""
 
 
 class DatasetCreate(WireRequest):
@@ -55,6 +96,19 @@ class DatasetCreate(WireRequest):
     target: TargetSpec | None = None
 
 
+class DatasetColumn(WireObject):
+    """One column of a table, as found in the file."""
+
+    name: str
+    type: ColumnType | str
+    missing: int = 0
+    """Rows without a value."""
+    distinct: int | None = None
+    """Of categories: how many different ones there are; counting stops at 10,000."""
+    categories: list[str] | None = None
+    """Of categories: the 50 most frequent."""
+
+
 class DatasetInput(WireObject):
     """What one row of a dataset's inputs is, as found in the file."""
 
@@ -62,6 +116,10 @@ class DatasetInput(WireObject):
     shape: list[int] | None = None
     """Of one row: (features,), (height, width, channels), ..."""
     dtype: str | None = None
+    column: str | None = None
+    """Of text: where it stood in the file."""
+    columns: list[DatasetColumn] | None = None
+    """Of a table: what was found in each column, in the order of the file."""
 
 
 class DatasetTarget(WireObject):
@@ -71,6 +129,10 @@ class DatasetTarget(WireObject):
     classes: list[Label] | None = None
     shape: list[int] | None = None
     """Of one value target; () is a single number."""
+    multiple: bool | None = None
+    """Whether a row has any number of classes rather than one."""
+    columns: list[str] | None = None
+    """Where the targets stood in the file."""
 
 
 class Dataset(WireObject):

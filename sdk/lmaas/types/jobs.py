@@ -12,7 +12,7 @@ from lmaas.types.optimizers import Loss, Optimizer, Schedule
 
 JobType = Literal["training", "evaluation", "update"]
 JobStatus = Literal["queued", "running", "paused", "succeeded", "failed", "cancelled"]
-Task = Literal["classification", "regression"]
+Task = Literal["classification", "multilabel_classification", "regression", "generation"]
 Strategy = Literal["replay_distill", "finetune", "retrain", "consolidate"]
 
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
@@ -52,6 +52,10 @@ class TrainingRequest(WireRequest):
     """A model version whose weights are the starting point, of the same architecture."""
     epochs: Annotated[int, Field(ge=1, le=100_000)] | None = None
     batch_size: Annotated[int, Field(ge=1, le=65_536)] | None = None
+    gradient_accumulation: Annotated[int, Field(ge=1, le=4096)] | None = None
+    """Of language models: batches whose gradients make one step."""
+    max_tokens_per_batch: Annotated[int, Field(ge=1)] | None = None
+    """Of language models: a batch holds fewer rows where they are long; padding counts."""
     optimizer: Optimizer | None = None
     schedule: Schedule | None = None
     loss: Loss | None = None
@@ -69,6 +73,8 @@ class EvaluationRequest(WireRequest):
     model: str
     dataset: str
     batch_size: Annotated[int, Field(ge=1, le=65_536)] | None = None
+    slice_by: str | None = None
+    """A column of the dataset: the metrics come for each of its values too."""
     metadata: Metadata = {}
 
 

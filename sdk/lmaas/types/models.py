@@ -44,3 +44,24 @@ class AliasSet(WireRequest):
     """Point an alias at a version: the body of `PUT /v1/models/{name}/aliases/{alias}`."""
 
     version: int
+
+
+class BaseModelInfo(WireObject):
+    """A pretrained language model that can be fine-tuned, one directory of the server's."""
+
+    id: str
+    object: Literal["base_model"] | str = "base_model"
+    created_at: float
+    """When its directory was last changed."""
+    usable: bool
+    error: dict[str, Any] | None = None
+    """Why it is not usable: code and message."""
+    model_type: str | None = None
+    """The family, as transformers calls it: `llama`, `gpt2`, ..."""
+    parameters: int | None = None
+    bytes: int = 0
+    context: int | None = None
+    """Tokens that prompt and answer share."""
+    vocabulary: int | None = None
+    chat: bool = False
+    """Whether it brings a chat template of its own."""

@@ -112,6 +112,12 @@ class CrossEntropy(WireRequest):
     """Weigh every class by the inverse of its share of the training rows."""
 
 
+class BinaryCrossEntropy(WireRequest):
+    """The loss of several classes a row: each class is a yes or no of its own."""
+
+    type: Literal["binary_cross_entropy"] = "binary_cross_entropy"
+
+
 class MSE(WireRequest):
     """Mean squared error, on targets standardised over the training rows."""
 
@@ -131,4 +137,4 @@ class Huber(WireRequest):
     delta: Annotated[float, Field(gt=0)] = 1.0
 
 
-Loss = Annotated[CrossEntropy | MSE | MAE | Huber, Field(discriminator="type")]
+Loss = Annotated[CrossEntropy | BinaryCrossEntropy | MSE | MAE | Huber, Field(discriminator="type")]
