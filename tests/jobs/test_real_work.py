@@ -215,7 +215,23 @@ def test_a_retraining_starts_from_the_data_and_needs_it(trained):
         trained.updating.create(UpdateRequest(deployment="reader", strategy="retrain"))
 
 
-def test_one_update_of_a_deployment_runs_at_a_time(prepared):
-    prepared.keep_dataset()
+def test_an_update_of_a_deployment_that_is_not_there_is_refused(prepared):
     with pytest.raises(MissingError, match="no deployment 'reader'"):
         prepared.updating.create(UpdateRequest(deployment="reader"))
+
+
+def test_an_evaluation_that_runs_is_not_paused(prepared):
+    job = prepared.script("finish")
+    with prepared.storage.database.writing() as connection:
+        connection.exec_driver_sql("UPDATE jobs SET type = 'evaluation', status = 'running'")
+    with pytest.raises(ConflictError, match="takes seconds and keeps no checkpoint"):
+        prepared.jobs.pause(job)
+
+
+def test_a_job_whose_dataset_is_gone_when_its_turn_comes_fails_by_name(workshop):
+    workshop.runner.stop()
+    job = workshop.training.create(TrainingRequest(**SMALL))
+    workshop.storage.datasets.delete("ds-1")
+    workshop.restart()
+    workshop.until(job.id, "failed")
+    assert workshop.jobs.get(job.id).error["code"] == "dataset_not_found"

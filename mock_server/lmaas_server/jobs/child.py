@@ -73,6 +73,6 @@ def explained(error: Exception) -> Failed:
     if isinstance(error, ServiceError):
         return Failed(error.code, error.message)
     if isinstance(error, MemoryError) or "can't allocate memory" in str(error) or "out of memory" in str(error):
-        return Failed("out_of_memory", f"the job ran out of memory: {error}".rstrip(": "))
+        return Failed("out_of_memory", f"The job ran out of memory: {error}".rstrip(": "))
     traceback.print_exception(error, file=sys.stderr)
     return Failed("internal_error", f"{type(error).__name__}: {error}")

@@ -192,11 +192,12 @@ class Supervision:
         self._end("paused", message=f"Paused at step {step}.", data={"step": step}, attempt=0)
 
     def _cancelled(self, _ending: Cancelled) -> None:
+        # Tidied up before it is recorded: the wish is on the record, so a crash in between is no loss.
+        discard(self._storage, self._artifacts, self.job.id)
         now = self._clock()
         self._storage.jobs.move(
             self.job.id, to="cancelled", of=["running"], now=now, message="Cancelled.", finished_at=now
         )
-        discard(self._storage, self._artifacts, self.job.id)
 
     def _fail(self, ending: Failed) -> None:
         error = {"code": ending.code, "message": ending.message}
@@ -214,7 +215,7 @@ class Supervision:
             return
         how = f"killed by signal {ending.signal}" if ending.signal else "gone without a word"
         if self.job.attempt > RETRIES:
-            self._fail(Failed("worker_died", f"the process of this job was {how}, {self.job.attempt} times in all"))
+            self._fail(Failed("worker_died", f"The process of this job was {how}, {self.job.attempt} times in all."))
             return
         where = f"the checkpoint of step {self._diary.step}" if self._diary.last_checkpoint() else "the beginning"
         self._end("queued", message=f"The process was {how}; the job goes on from {where}.", level="warning")

@@ -31,9 +31,9 @@ class Database:
         """Name the database by an SQLAlchemy URL; nothing is opened yet."""
         self.url = make_url(url)
         if self.url.get_backend_name() != "sqlite":
-            raise ValueError(f"database_url is {self.url!r}; only sqlite:///PATH is served by this version")
+            raise ValueError(f"database_url is {self.url!r}; this version serves sqlite:///PATH only.")
         if not self.url.database or self.url.database == ":memory:":
-            raise ValueError("database_url names no file; write sqlite:///PATH")
+            raise ValueError("database_url names no file; write sqlite:///PATH.")
         Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
         self._durable = self._engine("FULL")
         self._log = self._engine("NORMAL")

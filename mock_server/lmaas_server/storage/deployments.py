@@ -56,7 +56,7 @@ class DeploymentRepository:
                 if record.request_key is not None and known.request_key == record.request_key:
                     return known
                 raise ConflictError(
-                    f"there is a deployment {record.name!r} already; change it, delete it, or choose another name",
+                    f"There is a deployment {record.name!r} already; change it, delete it, or choose another name.",
                     code="deployment_exists",
                     param="name",
                 )
@@ -134,7 +134,7 @@ class DeploymentRepository:
                 return current
             if revision is None and current.revision == 1:
                 raise ConflictError(
-                    f"deployment {name!r} is at its first revision; there is none to go back to",
+                    f"The deployment {name!r} is at its first revision; there is none to go back to.",
                     code="nothing_to_roll_back",
                     param="revision",
                 )
@@ -143,7 +143,7 @@ class DeploymentRepository:
             variants = connection.execute(query).scalar()
             if variants is None:
                 raise MissingError(
-                    f"deployment {name!r} has no revision {target}; it has 1 to {current.revision}",
+                    f"The deployment {name!r} has no revision {target}; it has 1 to {current.revision}.",
                     code="revision_not_found",
                     param="revision",
                 )
@@ -242,7 +242,7 @@ def _read(connection: Connection, name: str) -> DeploymentRecord | None:
 def _require(connection: Connection, name: str) -> DeploymentRecord:
     found = _read(connection, name)
     if found is None:
-        raise MissingError(f"there is no deployment {name!r}", code="deployment_not_found", param="deployment")
+        raise MissingError(f"There is no deployment {name!r}.", code="deployment_not_found", param="deployment")
     return found
 
 
@@ -261,7 +261,7 @@ def _revision_of(connection: Connection, name: str, request_key: str) -> int | N
 def _check_revision(current: DeploymentRecord, wanted: int | None) -> None:
     if wanted is not None and wanted != current.revision:
         raise ConflictError(
-            f"deployment {current.name!r} is at revision {current.revision}, not {wanted}; read it again and decide",
+            f"The deployment {current.name!r} is at revision {current.revision}, not {wanted}; read it again.",
             code="revision_mismatch",
             param="if_revision",
         )

@@ -87,7 +87,11 @@ class Diary:
         number = id.rpartition("-")[2]
         seq = int(number) if number.isascii() and number.isdigit() and len(number) < 10 else 0  # noqa: PLR2004
         if id != event_id(job, seq) or not 1 <= seq <= self.last_event(job):
-            raise MissingError(f"job {job} has no event {id!r}", code="after_not_found", param="after")
+            raise MissingError(
+                f"The job {job} has no event {id!r}; give the `last_id` of the page before.",
+                code="after_not_found",
+                param="after",
+            )
         return seq
 
     def last_event(self, job: str) -> int:
@@ -121,3 +125,9 @@ class Diary:
         """Remove the rows of all of a job's checkpoints."""
         with self._database.writing(durable=False) as connection:
             connection.execute(delete(checkpoints).where(checkpoints.c.job == job))
+
+    def drop_checkpoints_of(self, *statuses: str) -> int:
+        """Remove the rows of the checkpoints of all jobs in these statuses; returns how many."""
+        of_them = select(jobs.c.id).where(jobs.c.status.in_(statuses))
+        with self._database.writing(durable=False) as connection:
+            return connection.execute(delete(checkpoints).where(checkpoints.c.job.in_(of_them))).rowcount

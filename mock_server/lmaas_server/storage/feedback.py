@@ -160,15 +160,15 @@ def _known(connection: Connection, ids: list[str]) -> dict[str, FeedbackRecord |
 def _check_same(there: FeedbackRecord | None, record: FeedbackRecord, *, place: int) -> None:
     if there is None:
         raise ConflictError(
-            f"feedback {record.id!r} was retracted; say it again under another id",
+            f"The feedback {record.id!r} was retracted; say it again under another id.",
             code="feedback_retracted",
             param=f"items[{place}].id",
         )
     differing = [name for name in _CONTENT if getattr(there, name) != getattr(record, name)]
     if differing:
         raise ConflictError(
-            f"feedback {record.id!r} is stored with another {differing[0]}, and the first stands; "
-            f"use a new id for a new statement",
+            f"The feedback {record.id!r} is stored with another {differing[0]}, and the first stands; "
+            f"use a new id for a new statement.",
             code="feedback_conflict",
             param=f"items[{place}].id",
         )

@@ -49,13 +49,13 @@ class IdempotencyRepository:
                 return Begun()
         if row["fingerprint"] != fingerprint:
             raise ConflictError(
-                "this idempotency key was used with another request; mint a new key for new work",
+                "This idempotency key was used with another request; mint a new key for new work.",
                 code="idempotency_key_reused",
                 param="Idempotency-Key",
             )
         if row["status"] is None:
             raise ConflictError(
-                "the first request with this idempotency key is still being worked on; try again in a moment",
+                "The first request with this idempotency key is still being worked on; try again in a moment.",
                 code="request_in_progress",
                 param="Idempotency-Key",
                 retryable=True,

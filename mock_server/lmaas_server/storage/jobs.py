@@ -213,8 +213,8 @@ def _update_in_progress(connection: Connection, record: JobRecord) -> ConflictEr
     )
     running = connection.execute(query).mappings().one()
     return ConflictError(
-        f"deployment {record.deployment!r} is being updated by {running['id']} ({running['status']}); "
-        f"wait for it to end, or cancel it",
+        f"The deployment {record.deployment!r} is being updated by {running['id']} ({running['status']}); "
+        f"wait for it to end, or cancel it.",
         code="update_in_progress",
         param="deployment",
     )

@@ -146,7 +146,7 @@ class ModelRepository:
         """
         if alias.isdigit() or alias == LATEST:
             raise InvalidError(
-                f"alias is {alias!r}, which already means a version; choose a word such as 'champion'",
+                f"`alias` is {alias!r}, which already means a version; choose a word such as 'champion'.",
                 code="alias_reserved",
                 param="alias",
             )
@@ -219,7 +219,7 @@ def _what_there_is(connection: Connection, reference: str, name: str) -> str:
     words = list(connection.execute(select(aliases.c.alias).where(aliases.c.name == name)).scalars())
     if versions:
         known = f"{name!r} has the versions {', '.join(reversed(versions))}"
-        return f"there is no model {reference!r}; {known}{' and the aliases ' + ', '.join(words) if words else ''}"
+        return f"There is no model {reference!r}; {known}{' and the aliases ' + ', '.join(words) if words else ''}."
     names = list(connection.execute(select(models.c.name).distinct().order_by(models.c.name).limit(SHOWN)).scalars())
     there = f"there are {', '.join(names)}" if names else "no model has been trained yet"
-    return f"there is no model {reference!r}; {there}"
+    return f"There is no model {reference!r}; {there}."

@@ -51,7 +51,7 @@ def fetch_page(
         start = None if anchor is None else connection.execute(select(position).where(anchor)).scalar()
         if start is None:
             raise MissingError(
-                f"after is {page.after!r}, which is not in this list; give the last_id of the page before",
+                f"`after` is {page.after!r}, which is not in this list; give the `last_id` of the page before.",
                 code="after_not_found",
                 param="after",
             )

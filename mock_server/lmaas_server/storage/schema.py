@@ -51,6 +51,6 @@ def upgrade(connection: Connection, to: str = "head") -> None:
         command.upgrade(config, to)
     except CommandError as exc:
         raise RuntimeError(
-            f"the database is at schema version {version(connection)!r}, which this server does not know ({exc}); "
-            f"it knows versions up to {HEAD!r}: start the newer server that wrote it"
+            f"The database is at schema version {version(connection)!r}, which this server does not know ({exc}); "
+            f"it knows versions up to {HEAD!r}: start the newer server that wrote it."
         ) from exc

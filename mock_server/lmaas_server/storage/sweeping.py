@@ -14,6 +14,7 @@ def sweep(storage: Storage, artifacts: Artifacts) -> list[str]:
     uploads and jobs: one that is under way has its file before its row.
     """
     artifacts.sweep()
+    storage.jobs.drop_checkpoints_of("failed", "cancelled")
     jobs = {job.id for job in storage.jobs.with_status(*OPEN)}
     datasets = storage.datasets.ids()
     models = {id.replace("@", "/") for id in storage.models.ids()}

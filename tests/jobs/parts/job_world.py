@@ -96,6 +96,14 @@ class World:
         self.runner.start()
         return self
 
+    def restart(self):
+        """Run on with a new runner over the same storage, after the old one was stopped."""
+        old = self.runner
+        self.runner = JobRunner(
+            self.storage, self.artifacts, kinds=old._kinds, settings=old._settings, clock=time.time, forks=old._forks
+        )
+        self.runner.start()
+
     def close(self):
         """Stop everything."""
         self.runner.stop(drain=0)
