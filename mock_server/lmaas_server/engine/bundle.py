@@ -1,8 +1,8 @@
 """A model as it is stored: architecture, preprocessing, weights and buffers in one directory. Knows no training.
 
-    bundle.json            what the model is and takes, how it was made, its metrics
-    weights.safetensors    the network's parameters and running statistics
-    buffers.safetensors    rows kept for learning from feedback and for the promotion gate
+bundle.json            what the model is and takes, how it was made, its metrics
+weights.safetensors    the network's parameters and running statistics
+buffers.safetensors    rows kept for learning from feedback and for the promotion gate
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ def load_bundle(directory: Path, *, buffers: bool = True) -> Bundle:
 
 
 def describe_bundle(directory: Path) -> dict[str, Any]:
-    """Return what bundle.json says: `task`, `architecture`, `input`, `target`, `metrics`, `parameters`, `weights_sha256`."""
+    """Return what bundle.json says: `task`, `architecture`, `input`, `target`, `metrics`, `weights_sha256`, ..."""
     try:
         config: dict[str, Any] = json.loads((directory / _CONFIG).read_bytes())
     except ValueError as exc:

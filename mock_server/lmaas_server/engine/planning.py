@@ -9,6 +9,7 @@ from lmaas.types import (
     CNN,
     MLP,
     Adam,
+    Architecture,
     Checkpoints,
     ConstantSchedule,
     CosineSchedule,
@@ -23,9 +24,9 @@ from lmaas_server.errors import InvalidError
 DEFAULT_EPOCHS = 10
 DEFAULT_VALIDATION = 0.1
 """Learning.md asks for an anchor holdout of 10 % that training never saw: the validation rows are it."""
+_LEAST_NORMED = 3
+"""One row is held out, and a batch of one has no variance."""
 LARGE_BATCH, SMALL_BATCH, SMALL_ROWS = 128, 32, 4096
-
-_Architecture = MLP | CNN
 
 
 def plan_training(
@@ -74,7 +75,7 @@ def plan_training(
     return plan
 
 
-def estimate_parameters(architecture: _Architecture, input_shape: tuple[int, ...], outputs: int) -> int:
+def estimate_parameters(architecture: Architecture, input_shape: tuple[int, ...], outputs: int) -> int:
     """Count the parameters of a network that takes rows of `input_shape` (as the network sees them)."""
     return ARCHITECTURES[architecture.type].parameters(architecture, input_shape, outputs)
 
@@ -92,12 +93,12 @@ def estimate_memory_bytes(plan: TrainingRequest, dataset: Json) -> int:
     activations = 4 * 2 * (plan.batch_size or LARGE_BATCH) * entry.units(architecture, shape, outputs)
     width = 1 if dataset["input"].get("dtype") == "uint8" else 4
     data = 2 * dataset["rows"] * math.prod(shape) * width
-    return weights + activations + data
+    return int(weights + activations + data)
 
 
 def output_size(target: Json) -> int:
     """Return how many numbers a network gives for one row."""
-    return len(target["classes"]) if target["kind"] == "class" else math.prod(target["shape"])
+    return len(target["classes"]) if target["kind"] == "class" else int(math.prod(target["shape"]))
 
 
 def _task(request: TrainingRequest, target: Json) -> str:
@@ -112,7 +113,7 @@ def _task(request: TrainingRequest, target: Json) -> str:
             code="task_mismatch",
             param="task",
         )
-    if target["kind"] == "class" and len(target["classes"]) < 2:
+    if target["kind"] == "class" and len(target["classes"]) <= 1:
         raise InvalidError(
             f"there is one class only, {target['classes']}; a classifier needs rows of at least two",
             code="one_class",
@@ -151,7 +152,7 @@ def _check_same_rows(dataset: Json, other: Json | None, param: str) -> None:
             )
 
 
-def _architecture(request: TrainingRequest, described: Json, base: Json | None) -> _Architecture:
+def _architecture(request: TrainingRequest, described: Json, base: Json | None) -> Architecture:
     if base is None:
         return request.architecture or _suited(described)
     stored = base["architecture"]
@@ -165,7 +166,7 @@ def _architecture(request: TrainingRequest, described: Json, base: Json | None) 
     return inherited  # type: ignore[no-any-return]
 
 
-def _suited(described: Json) -> _Architecture:
+def _suited(described: Json) -> Architecture:
     small = min(described["shape"][:2]) < 2 ** len(CNN().channels)
     return CNN() if described["kind"] == "image" and not small else MLP()
 
@@ -173,10 +174,12 @@ def _suited(described: Json) -> _Architecture:
 def _validation(request: TrainingRequest, rows: int) -> Validation:
     wanted = request.validation or Validation()
     if wanted.fraction is not None and wanted.dataset is not None:
-        raise InvalidError("name validation.fraction or validation.dataset, not both", code="invalid", param="validation")
+        raise InvalidError(
+            "name validation.fraction or validation.dataset, not both", code="invalid", param="validation"
+        )
     if wanted.dataset is not None:
         return wanted
-    if rows < 2:
+    if rows <= 1:
         raise InvalidError(
             "one row cannot be split into training and validation; send more rows, or a validation.dataset",
             code="too_few_rows",
@@ -201,13 +204,9 @@ def _check_plan(plan: TrainingRequest, dataset: Json) -> None:
             param="early_stopping.metric",
         )
     if getattr(plan.optimizer, "nesterov", False) and not getattr(plan.optimizer, "momentum", 1):
-        raise InvalidError(
-            "Nesterov's method needs a momentum above 0", code="invalid", param="optimizer.momentum"
-        )
-    if getattr(plan.architecture, "batch_norm", False) and (plan.batch_size == 1 or dataset["rows"] < 3):
-        raise InvalidError(
-            "batch_norm needs batches of at least 2 rows", code="batch_too_small", param="batch_size"
-        )
+        raise InvalidError("Nesterov's method needs a momentum above 0", code="invalid", param="optimizer.momentum")
+    if getattr(plan.architecture, "batch_norm", False) and (plan.batch_size == 1 or dataset["rows"] < _LEAST_NORMED):
+        raise InvalidError("batch_norm needs batches of at least 2 rows", code="batch_too_small", param="batch_size")
 
 
 def _check_memory(plan: TrainingRequest, dataset: Json, limit: int | None) -> None:

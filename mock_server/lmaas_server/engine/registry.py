@@ -47,9 +47,7 @@ ARCHITECTURES: dict[str, Architecture] = {
 
 TASKS: dict[str, Task] = {
     "classification": Task("class", ("cross_entropy",), CrossEntropy, {"loss": False, "accuracy": True}),
-    "regression": Task(
-        "value", ("mse", "mae", "huber"), MSE, {"loss": False, "mae": False, "rmse": False, "r2": True}
-    ),
+    "regression": Task("value", ("mse", "mae", "huber"), MSE, {"loss": False, "mae": False, "rmse": False, "r2": True}),
 }
 
 OPTIMIZER_STATES: dict[str, int] = {"adam": 2, "adamw": 2, "sgd": 1, "rmsprop": 2}

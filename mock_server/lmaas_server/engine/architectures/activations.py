@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 def activation(name: str) -> nn.Module:
     """Return a new activation of the given name."""
-    from torch import nn  # noqa: PLC0415 - the architectures are planned without loading torch
+    from torch import nn  # late: the architectures are planned without loading torch
 
-    return {"relu": nn.ReLU, "gelu": nn.GELU, "silu": nn.SiLU, "tanh": nn.Tanh}[name]()
+    kinds: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "gelu": nn.GELU, "silu": nn.SiLU, "tanh": nn.Tanh}
+    return kinds[name]()

@@ -16,10 +16,13 @@ if TYPE_CHECKING:
 
 Shape = tuple[int, ...]
 
+_WITHOUT_CHANNELS, _WITH_CHANNELS = 2, 3
+"""Ranks of a row: (height, width) and (channels, height, width)."""
+
 
 def check(config: CNN, shape: Shape) -> None:
     """Refuse rows that are no pictures, and pictures smaller than the pooling makes of them."""
-    if len(shape) not in {2, 3}:
+    if len(shape) not in {_WITHOUT_CHANNELS, _WITH_CHANNELS}:
         raise InvalidError(
             f"a cnn takes pictures, or tensors of shape (height, width) or (channels, height, width); "
             f"rows here have shape {shape}. Use an mlp, or reshape the rows",
@@ -38,14 +41,15 @@ def check(config: CNN, shape: Shape) -> None:
 
 def parameters(config: CNN, shape: Shape, outputs: int) -> int:
     """Count the weights and biases of convolutions, norms and linear layers."""
-    blocks = sum((9 * a + 1 + 2 * config.batch_norm) * b for a, b in pairwise(_widths(config, shape)))
+    norm = 2 if config.batch_norm else 0
+    blocks = sum((9 * a + 1 + norm) * b for a, b in pairwise(_widths(config, shape)))
     return blocks + (_flat(config, shape) + 1) * config.hidden + (config.hidden + 1) * outputs
 
 
 def units(config: CNN, shape: Shape, outputs: int) -> int:
     """Count the numbers that one row leaves behind for the backward pass."""
     pixels = math.prod(shape[-2:])
-    blocks = sum(
+    blocks: int = sum(
         width * pixels // 4**depth * (2 + config.batch_norm) + width * pixels // 4 ** (depth + 1)
         for depth, width in enumerate(config.channels)
     )
@@ -54,10 +58,10 @@ def units(config: CNN, shape: Shape, outputs: int) -> int:
 
 def build(config: CNN, shape: Shape, outputs: int) -> nn.Sequential:
     """Build the network: (batch, [channels,] height, width) -> (batch, outputs)."""
-    from torch import nn  # noqa: PLC0415 - planning counts sizes here without loading torch
+    from torch import nn  # late: planning counts sizes here without loading torch
 
     layers: OrderedDict[str, nn.Module] = OrderedDict()
-    if len(shape) == 2:
+    if len(shape) == _WITHOUT_CHANNELS:
         layers["channel"] = nn.Unflatten(1, (1, shape[0]))  # (batch, 1, height, width)
     for index, (inputs, width) in enumerate(pairwise(_widths(config, shape)), start=1):
         layers[f"conv{index}"] = nn.Conv2d(inputs, width, kernel_size=3, padding=1)
@@ -75,9 +79,9 @@ def build(config: CNN, shape: Shape, outputs: int) -> nn.Sequential:
 
 
 def _widths(config: CNN, shape: Shape) -> list[int]:
-    return [shape[0] if len(shape) == 3 else 1, *config.channels]
+    return [shape[0] if len(shape) == _WITH_CHANNELS else 1, *config.channels]
 
 
 def _flat(config: CNN, shape: Shape) -> int:
-    height, width = (size // 2 ** len(config.channels) for size in shape[-2:])
-    return config.channels[-1] * height * width
+    halvings = len(config.channels)
+    return config.channels[-1] * (shape[-2] >> halvings) * (shape[-1] >> halvings)

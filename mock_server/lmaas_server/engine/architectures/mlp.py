@@ -33,7 +33,7 @@ def units(config: MLP, shape: Shape, outputs: int) -> int:
 
 def build(config: MLP, shape: Shape, outputs: int) -> nn.Sequential:
     """Build the network: (batch, *shape) -> (batch, outputs)."""
-    from torch import nn  # noqa: PLC0415 - planning counts sizes here without loading torch
+    from torch import nn  # late: planning counts sizes here without loading torch
 
     layers: OrderedDict[str, nn.Module] = OrderedDict(flatten=nn.Flatten())
     *hidden, _ = _widths(config, shape, outputs)

@@ -15,6 +15,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, Self
 
 from lmaas_server.engine.data.examples import ReadLimits
 from lmaas_server.errors import InvalidError, TooLargeError, UnsupportedError
@@ -104,13 +105,13 @@ class Archive:
 class Member:
     """One member being read: refuses to yield more than it stated."""
 
-    def __init__(self, stream: io.BufferedIOBase | zipfile.ZipExtFile, info: zipfile.ZipInfo, place: str) -> None:
+    def __init__(self, stream: IO[bytes], info: zipfile.ZipInfo, place: str) -> None:
         self._stream = stream
         self._stated = info.file_size
         self._count = 0
         self.place = place
 
-    def __enter__(self) -> Member:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

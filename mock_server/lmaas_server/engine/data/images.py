@@ -1,4 +1,4 @@
-"""Pictures of one size as uint8 (rows, height, width, channels): from npz arrays, zips of folders and JSON. No torch."""
+"""Pictures of one size, uint8 (rows, height, width, channels), from npz, zips of folders and JSON. Knows no torch."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ from lmaas_server.engine.data.tensors import read_arrays
 from lmaas_server.errors import InvalidError, ServiceError, TooLargeError
 
 KIND = "image"
+_GREY, _WITH_CHANNELS = 2, 3
+"""Ranks of one picture: (height, width) and (height, width, channels)."""
 MAX_PIXELS = 64_000_000
 """Of one picture, by its own header, before it is decoded."""
 
@@ -87,7 +89,9 @@ def read_zip(archive: Archive, spec: Json, target: str | None, limits: ReadLimit
     archive.spend(len(members) * height * width * channels, f"{len(members):,} pictures of {width} x {height}")
     pictures = np.empty((len(members), height, width, channels), dtype=np.uint8)
     for index, info in enumerate(members):
-        picture = first if index == 0 else _decoded(archive.read(info), f"{info.filename} in {archive.filename}", "file")
+        picture = (
+            first if index == 0 else _decoded(archive.read(info), f"{info.filename} in {archive.filename}", "file")
+        )
         pictures[index] = _pixels(picture, pictures.shape[1:])
     if labels is None:
         return _examples(pictures, None, "zip", {"kind": "none"})
@@ -164,7 +168,7 @@ def _row(value: Any, shape: tuple[int, ...], index: int) -> Array:
         raise InvalidError(f"row {index} is not an array of pixels", code="input_invalid", param=param) from exc
     if _picture_shape(pixels.shape) != shape:
         raise InvalidError(
-            f"row {index} has shape {pixels.shape}; the model takes pictures of shape {shape} (height, width, channels)",
+            f"row {index} has shape {pixels.shape}; the model takes pictures of shape {shape}: height, width, channels",
             code="shape_mismatch",
             param=param,
         )
@@ -172,9 +176,9 @@ def _row(value: Any, shape: tuple[int, ...], index: int) -> Array:
 
 
 def _picture_shape(shape: tuple[int, ...]) -> tuple[int, int, int] | None:
-    if len(shape) == 2 and 0 not in shape:
+    if len(shape) == _GREY and 0 not in shape:
         return (shape[0], shape[1], 1)
-    if len(shape) == 3 and 0 not in shape and shape[2] in {1, 3}:
+    if len(shape) == _WITH_CHANNELS and 0 not in shape and shape[2] in {1, 3}:
         return (shape[0], shape[1], shape[2])
     return None
 

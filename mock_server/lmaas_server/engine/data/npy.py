@@ -19,6 +19,8 @@ from lmaas_server.errors import InvalidError, UnsupportedError
 
 _CHUNK = 1 << 20
 _MAX_HEADER = 16_384
+_PREAMBLE = 8
+"""Magic and version (numpy's NEP 1)."""
 _NUMBERS = "biuf"
 _TEXTS = "US"
 
@@ -56,8 +58,8 @@ def _read_array(archive: Archive, info: zipfile.ZipInfo, name: str) -> Array:
 
 
 def _read_header(member: Member, name: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    head = member.read(8)
-    if head[:6] != b"\x93NUMPY" or len(head) < 8:
+    head = member.read(_PREAMBLE)
+    if head[:6] != b"\x93NUMPY" or len(head) < _PREAMBLE:
         raise InvalidError(f"array {name} is not in npy format", code="dataset_truncated", param=name)
     width = {1: 2, 2: 4}.get(head[6])
     if width is None:

@@ -63,9 +63,11 @@ def _groups(inputs: Array, description: Json) -> int:
         return int(description["shape"][2])
     wish = description.get("normalize", "auto")
     if wish == "auto":
-        per_feature = inputs.ndim == 2 and inputs.dtype != np.uint8 and (inputs.min() < 0 or inputs.max() > 1)
+        flat = len(description["shape"]) == 1
+        per_feature = flat and inputs.dtype != np.uint8 and (inputs.min() < 0 or inputs.max() > 1)
         wish = "feature" if per_feature else "global"
-    return {"none": 0, "global": 1, "feature": inputs[0].size}[wish]
+    groups: dict[str, int] = {"none": 0, "global": 1, "feature": inputs[0].size}
+    return groups[wish]
 
 
 def _moments(inputs: Array, groups: int) -> tuple[Array, Array]:

@@ -29,7 +29,7 @@ def _read_classes(y: Array) -> tuple[Array, Json]:
     if y.ndim != 1:
         raise InvalidError(
             f"class labels must be one per row, of shape (rows,); y has shape {y.shape}"
-            + (" (for one-hot rows, send y.argmax(axis=1))" if y.ndim == 2 else ""),
+            + (" (for one-hot rows, send y.argmax(axis=1))" if y.ndim > 1 else ""),
             code="labels_invalid",
             param="y",
         )

@@ -15,6 +15,7 @@ from lmaas_server.errors import InvalidError, ServiceError, TooLargeError
 
 KIND = "tensor"
 _NUMBERS = "iuf"
+_CHUNK_NUMBERS = 1 << 22
 
 
 def read_arrays(archive: Archive, target: str | None, limits: ReadLimits) -> tuple[Array, Array | None, Json]:
@@ -88,9 +89,10 @@ def unfinite_rows(inputs: Array) -> Array:
     """Return the indices of rows that hold NaN or infinity, found without a copy of the whole."""
     if inputs.dtype == np.uint8:
         return np.empty(0, dtype=np.int64)
-    step = max(1, (1 << 22) // max(1, inputs[0].size))
+    step = max(1, _CHUNK_NUMBERS // inputs[0].size)
+    axes = tuple(range(1, inputs.ndim))
     found = [
-        start + np.flatnonzero(~np.isfinite(inputs[start : start + step].reshape(len(inputs[start : start + step]), -1)).all(axis=1))
+        start + np.flatnonzero(~np.isfinite(inputs[start : start + step]).all(axis=axes))
         for start in range(0, len(inputs), step)
     ]
     return np.concatenate(found)
@@ -99,20 +101,22 @@ def unfinite_rows(inputs: Array) -> Array:
 def rows(inputs: Array | Sequence[Any], description: Json) -> tuple[Array, dict[int, ServiceError]]:
     """Turn prediction inputs into float32 rows; a bad row is zero in the array and named in the errors."""
     shape = tuple(description["shape"])
+    errors: dict[int, ServiceError] = {}
     whole = _as_array(inputs)
-    if whole is not None and whole.dtype.kind in _NUMBERS and _fits(whole.shape[1:], shape):
-        array, errors = as_floats(whole).reshape(len(whole), *shape), {}
+    if whole is not None and whole.ndim and whole.dtype.kind in _NUMBERS and _fits(whole.shape[1:], shape):
+        array = as_floats(whole).reshape(len(whole), *shape)
     else:
-        array, errors = _row_by_row(inputs, shape)
-    for index in unfinite_rows(array) if len(array) else ():
-        errors[int(index)] = InvalidError(
+        array = _row_by_row(inputs, shape, errors)
+    if np.isfinite(array).all():
+        return array, errors
+    array = array.copy()  # the caller's own array may lie beneath
+    for index in unfinite_rows(array).tolist():
+        array[index] = 0
+        errors[index] = InvalidError(
             f"row {index} holds NaN, infinity or a number beyond float32; every input must be finite",
             code="not_finite",
             param=f"inputs[{index}]",
         )
-        if array is whole or np.shares_memory(array, whole) if whole is not None else False:
-            array = array.copy()
-        array[index] = 0
     return array, errors
 
 
@@ -121,14 +125,15 @@ def preview(row: Array) -> Any:
     return row.tolist()
 
 
-def _row_by_row(inputs: Array | Sequence[Any], shape: tuple[int, ...]) -> tuple[Array, dict[int, ServiceError]]:
+def _row_by_row(inputs: Array | Sequence[Any], shape: tuple[int, ...], errors: dict[int, ServiceError]) -> Array:
     array = np.zeros((len(inputs), *shape), dtype=np.float32)
-    errors: dict[int, ServiceError] = {}
     for index, value in enumerate(inputs):
         row = _as_array(value)
         if row is None or row.dtype.kind not in _NUMBERS:
             errors[index] = InvalidError(
-                f"row {index} is not an array of numbers of shape {shape}", code="input_invalid", param=f"inputs[{index}]"
+                f"row {index} is not an array of numbers of shape {shape}",
+                code="input_invalid",
+                param=f"inputs[{index}]",
             )
         elif not _fits(row.shape, shape):
             errors[index] = InvalidError(
@@ -138,7 +143,7 @@ def _row_by_row(inputs: Array | Sequence[Any], shape: tuple[int, ...]) -> tuple[
             )
         else:
             array[index] = as_floats(row).reshape(shape)
-    return array, errors
+    return array
 
 
 def _fits(shape: tuple[int, ...], wanted: tuple[int, ...]) -> bool:

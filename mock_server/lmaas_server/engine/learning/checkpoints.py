@@ -1,7 +1,7 @@
 """A training run as it lies on disk: written whole, read back to the bit. Knows no loop.
 
-    checkpoint.json       step, epoch, the best epoch so far, sums of the epoch under way
-    state.safetensors     weights, best weights, optimizer states, torch's random state
+checkpoint.json       step, epoch, the best epoch so far, sums of the epoch under way
+state.safetensors     weights, best weights, optimizer states, torch's random state
 """
 
 from __future__ import annotations

@@ -120,15 +120,13 @@ def _regression(values: Tensor, targets: Tensor) -> Json:
     }
     if len(r2) > 1:
         rmse = squares.sqrt().tolist()
-        figures["per_output"] = [
-            {"mae": a, "rmse": b, "r2": c} for a, b, c in zip(absolutes, rmse, r2, strict=True)
-        ]
+        figures["per_output"] = [{"mae": a, "rmse": b, "r2": c} for a, b, c in zip(absolutes, rmse, r2, strict=True)]
     return figures
 
 
 def _r2(values: Tensor, targets: Tensor) -> list[float]:
     """Return R2 of each output; 0 where the targets do not vary, so that nothing can be explained."""
-    if len(targets) < 2:
+    if len(targets) == 1:
         return [0.0] * targets.shape[1]
     scores = r2_score(values, targets, multioutput="raw_values").reshape(-1)
     varies = targets.std(dim=0) > 0

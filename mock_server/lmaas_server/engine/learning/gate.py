@@ -3,8 +3,8 @@
 (A) on rows that training never saw, the one-sided lower bound of the change must be above a small loss;
 (B) on feedback that the update never saw, the candidate must be better by McNemar's test.
 
-Models that give values are judged by the same two tests: (A) on the change of absolute error relative to the
-champion's mean error, (B) on which of the two comes closer, row by row, which makes it the sign test.
+Models that give values are judged by the same two tests: (A) on the change of absolute error in
+deviations of the training targets, (B) on which of the two comes closer, row by row, which makes it the sign test.
 """
 
 from __future__ import annotations
@@ -116,20 +116,20 @@ def lower_bound(change: Array, confidence: float) -> float:
     Without any change the sample deviation is 0 and so would be the bound's width; like all bounds on few rows it
     means little below some hundreds of rows.
     """
-    if len(change) < 2:
+    if len(change) <= 1:
         return -math.inf
     width = NormalDist().inv_cdf(confidence) * float(change.std(ddof=1)) / math.sqrt(len(change))
     return float(change.mean()) - width
 
 
 def mcnemar(won: int, lost: int) -> float:
-    """Return the exact two-sided p-value of McNemar's test (1947): how odd `won` to `lost` is if both were as likely."""
+    """Return the exact two-sided p-value of McNemar's test (1947): how odd `won` to `lost` is by chance alone."""
     total, least = won + lost, min(won, lost)
     if total == 0:
         return 1.0
-    tail = sum(math.comb(total, k) for k in range(least + 1))
+    tail: int = sum(math.comb(total, k) for k in range(least + 1))
     # Integers throughout: 2**-total alone underflows beyond a thousand rows.
-    return min(1.0, 2 * tail / 2**total)
+    return min(1.0, 2 * tail / (1 << total))
 
 
 def _mean(scores: Array) -> float:

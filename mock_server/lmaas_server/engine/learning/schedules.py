@@ -21,7 +21,7 @@ def _constant(spec: Any, lr: float, steps: int, _: int) -> Rate:
 
 def _cosine(spec: Any, lr: float, steps: int, _: int) -> Rate:
     def rate(share: float) -> float:
-        return lr * (spec.final + (1 - spec.final) * 0.5 * (1 + math.cos(math.pi * share)))
+        return lr * float(spec.final + (1 - spec.final) * 0.5 * (1 + math.cos(math.pi * share)))
 
     return _warmed(rate, spec.warmup, steps)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,7 @@ class Batches:
         generator = torch.Generator().manual_seed((self.seed * 1_000_003 + epoch) % 2**63)
         order = torch.randperm(self.rows, generator=generator)
         edges = [index * self.size for index in range(len(self))] + [self.rows]
-        return tuple(order[a:b] for a, b in zip(edges[:-1], edges[1:], strict=True))
+        return tuple(order[first:last] for first, last in pairwise(edges))
 
 
 @dataclass(slots=True)
@@ -171,7 +172,12 @@ class _Planned:
 
 def _planned(request: TrainingRequest) -> _Planned:
     found = _Planned(
-        request.epochs or 0, request.batch_size or 0, request.seed or 0, request.optimizer, request.schedule, request.loss
+        epochs=request.epochs or 0,
+        batch_size=request.batch_size or 0,
+        seed=request.seed or 0,
+        optimizer=request.optimizer,
+        schedule=request.schedule,
+        loss=request.loss,
     )
     if not (found.epochs and found.batch_size and found.optimizer and found.schedule and found.loss):
         raise ValueError("train() takes a request that plan_training() has filled")
@@ -215,6 +221,6 @@ def _messages(train_rows: Examples, held_rows: Examples) -> tuple[Message, ...]:
         counts = np.bincount(train_rows.targets, minlength=len(train_rows.classes))
         rare = [label for label, count in zip(train_rows.classes, counts, strict=True) if count <= 1]
         if rare:
-            text = f"{len(rare)} of the classes have at most one row to train on: {rare[:10]}; they will hardly be learned"
+            text = f"{len(rare)} classes have at most one row to train on and will hardly be learned: {rare[:10]}"
             found.append(Message("warning", text, {"classes": rare[:100]}))
     return tuple(found)

@@ -19,6 +19,9 @@ from lmaas_server.engine.data.examples import Array, Json
 
 LEARNABLE = {"label", "rating"}
 HELD_OUT_ONE_IN = 5
+_RATINGS = {1: True, -1: False, 0: False}
+"""Up or down; true is 1 and false is 0."""
+_LARGEST = 3e38
 
 Item = Mapping[str, Any]
 
@@ -117,9 +120,9 @@ def _read(item: Item, target: Json) -> tuple[Any, bool] | None:
     if item["kind"] == "label":
         return (item["value"], False) if _is_label(item["value"], target["classes"]) else None
     shown, value = item.get("shown"), item["value"]
-    if shown not in target["classes"] or value not in {1, -1, True, False}:
+    if shown not in target["classes"] or value not in _RATINGS:
         return None
-    return shown, value in {-1, False}
+    return shown, not _RATINGS[value]
 
 
 def _is_label(value: object, classes: list[int | str]) -> bool:
@@ -133,15 +136,16 @@ def _read_value(item: Item, target: Json) -> tuple[Any, bool] | None:
     values = item["value"] if target["shape"] else [item["value"]]
     if not isinstance(values, list | tuple) or len(values) != math.prod(target["shape"]):
         return None
-    if any(isinstance(v, bool) or not isinstance(v, int | float) or not abs(v) < 3e38 for v in values):
+    if any(isinstance(v, bool) or not isinstance(v, int | float) or not abs(v) < _LARGEST for v in values):
         return None
     return values, False
 
 
 def _rows(items: list[Item], target: Json, classes: list[int | str], shape: tuple[int, ...]) -> Rows:
     read = [found for item in items if (found := _read(item, target)) is not None]
+    index_of = {label: index for index, label in enumerate(classes)}
+    targets: Array
     if target["kind"] == "class":
-        index_of = {label: index for index, label in enumerate(classes)}
         # A class that only the holdout names is one the candidate cannot know: -1 is never right.
         targets = np.array([index_of.get(label, -1) for label, _ in read], dtype=np.int64)
     else:

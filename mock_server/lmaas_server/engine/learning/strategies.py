@@ -1,4 +1,4 @@
-"""How a candidate is made from the champion's weights and feedback, one function a strategy. Knows no gate and no files.
+"""How a candidate is made from the champion's weights and feedback, one function a strategy. Knows no gate.
 
 Each is a generator of the share of its steps that is done, and trains `ground.network` in place: a copy, never what is
 served. All run in evaluation mode: batch norm keeps its statistics and dropout its peace, so that the champion's
@@ -52,7 +52,7 @@ class Pool:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Ground:
-    """What a strategy works on. `memory` holds the old reservoir's rows first, then the new ones in order of arrival."""
+    """What a strategy works on. `memory` holds the old reservoir's rows, then the new ones in order of arrival."""
 
     network: nn.Module
     feed: Feed
@@ -63,14 +63,13 @@ class Ground:
     against: Tensor
     weights: Tensor
     remembered: int
-    """How many rows at the start of `memory` are the old reservoir's."""
     reservoir: Reservoir
     optimizer: Any
     epochs: int | None
     generator: np.random.Generator
 
     def __repr__(self) -> str:
-        return f"Ground({len(self.memory) - self.remembered} new, {self.remembered} remembered, {len(self.anchor)} anchors)"
+        return f"Ground({len(self.new)} new, {self.remembered} remembered, {len(self.anchor)} anchors)"
 
     @property
     def new(self) -> Array:
@@ -90,7 +89,7 @@ def replay_distill(ground: Ground) -> Iterator[float]:
 
 
 def consolidate(ground: Ground) -> Iterator[float]:
-    """Learn all feedback together for several epochs under a one-cycle rate, with the same replay."""
+    """Learn all feedback together for several epochs under a one-cycle rate that tops at twice the optimizer's."""
     spec = ground.optimizer or Adam()
     optimizer = build_optimizer(ground.network.parameters(), spec)
     remember(ground, ground.new)
@@ -169,6 +168,6 @@ def _plain_loss(ground: Ground, outputs: Tensor, targets: Tensor) -> Tensor:
 
 def _step(ground: Ground, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
     optimizer.zero_grad(set_to_none=True)
-    loss.backward()
+    loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
     nn.utils.clip_grad_norm_(ground.network.parameters(), CLIP)
     optimizer.step()

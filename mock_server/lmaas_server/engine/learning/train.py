@@ -1,5 +1,6 @@
-"""The training loop, top to bottom: a generator that yields what it reaches. Knows no job, no database, no clock but
-that of its reports; the weights depend on the rows, the request and its seed alone.
+"""The training loop, top to bottom: a generator that yields what it reaches. Knows no job and no database.
+
+The weights depend on the rows, the request and its seed alone; the clock only spaces the reports.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ def _fit(setup: Setup, state: State, directory: Path, control: Control) -> Itera
             batch = feed.batch(inputs[rows])  # (batch, *shape)
             loss = loss_of(network(batch), targets[rows])
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
             optimizer.step()
             state.loss_sum += loss.detach()
             state.step += 1

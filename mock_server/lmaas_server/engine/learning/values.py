@@ -9,6 +9,9 @@ from torch import Tensor
 
 from lmaas_server.engine.data.examples import Array, Json
 
+_CONSTANT = 1e-12
+"""A deviation below it is rounding."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ValueScale:
@@ -25,7 +28,7 @@ class ValueScale:
         """Fit on the training rows; an output that never varies keeps a deviation of 1."""
         values = torch.from_numpy(targets).double().reshape(len(targets), -1)
         std = values.std(dim=0, correction=0)
-        return cls(values.mean(dim=0).float(), torch.where(std > 1e-12, std, 1.0).float())
+        return cls(values.mean(dim=0).float(), torch.where(std > _CONSTANT, std, 1.0).float())
 
     @classmethod
     def from_json(cls, stored: Json) -> ValueScale:

@@ -64,8 +64,7 @@ class Predictor:
         if not len(rows):
             return []
         outputs = self._outputs(rows)  # (rows, outputs)
-        if not bool(outputs.isfinite().all()):
-            _note_overflow(outputs, errors)
+        _note_overflow(outputs, errors)
         answers = self._values(outputs) if self._scale else self._labels(outputs, top_k, probabilities)
         for index, error in errors.items():
             answers[index] = {"error": {"code": error.code, "message": error.message}}
@@ -79,8 +78,7 @@ class Predictor:
         """
         rows, errors = rows_from_json(inputs, self.input)
         outputs = self._outputs(rows)  # (rows, outputs)
-        if not bool(outputs.isfinite().all()):
-            _note_overflow(outputs, errors)
+        _note_overflow(outputs, errors)
         answers = self._scale.restore(outputs) if self._scale else outputs.softmax(dim=1)
         array = answers.numpy().astype(np.float32)
         array[list(errors)] = np.nan
@@ -117,6 +115,8 @@ class Predictor:
 
 
 def _note_overflow(outputs: Tensor, errors: dict[int, ServiceError]) -> None:
+    if bool(outputs.isfinite().all()):
+        return
     for index in (~outputs.isfinite().all(dim=1)).nonzero().flatten().tolist():
         outputs[index] = 0
         errors.setdefault(

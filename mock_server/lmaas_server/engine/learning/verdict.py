@@ -1,0 +1,114 @@
+"""The candidate before the gate: champion and candidate answer the same rows. Knows no files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from lmaas.types import Gate
+from lmaas_server.engine.bundle import Bundle, Tensors
+from lmaas_server.engine.data.examples import Array, Json
+from lmaas_server.engine.data.feed import Feed
+from lmaas_server.engine.learning.case import Case, as_learned, value_scale
+from lmaas_server.engine.learning.evaluate import figures_of
+from lmaas_server.engine.learning.gate import ALPHAS, Anchor, Fresh, check_anchor, check_fresh, reason_of
+from lmaas_server.engine.learning.scoring import outputs_of
+from lmaas_server.engine.learning.signals import Rows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Verdict:
+    """What the gate said, and the model it said it of: the candidate, or one on the way to it from the champion."""
+
+    model: Bundle
+    reason: str
+    anchor: Anchor
+    fresh: Fresh | None
+    alpha: float
+    metrics: Json
+
+    def __repr__(self) -> str:
+        return f"Verdict({self.reason}, alpha={self.alpha})"
+
+
+def judge(case: Case, candidate: Bundle) -> Verdict:
+    """Ask the gate about a candidate."""
+    gate = case.request.gate or Gate()
+    holdout = _holdout_rows(case.champion)
+    # Two networks trained apart have no middle, so a retrained one is taken whole or not at all.
+    alphas = ALPHAS[:1] if case.request.strategy == "retrain" else ALPHAS
+    anchor, model, alpha = _first_that_holds(case, candidate, holdout, gate, alphas)
+    fresh = None
+    if anchor.passed or not gate.enabled:
+        held = case.signals.held
+        fresh = check_fresh(_scores(case, case.champion, held), _scores(case, model, held), gate)
+    return Verdict(
+        model=model,
+        reason=reason_of(anchor, fresh) if gate.enabled else "gate_disabled",
+        anchor=anchor,
+        fresh=fresh,
+        alpha=alpha,
+        metrics=_metrics(model, holdout, anchor, fresh),
+    )
+
+
+def _first_that_holds(
+    case: Case, candidate: Bundle, holdout: Rows, gate: Gate, alphas: tuple[float, ...]
+) -> tuple[Anchor, Bundle, float]:
+    """Return the first of the models between candidate and champion that passes (A); failing all, the candidate."""
+    before = _scores(case, case.champion, holdout)
+    outcome = check_anchor(before, _scores(case, candidate, holdout), gate)
+    if outcome.passed or not gate.enabled:
+        return outcome, candidate, 1.0
+    for alpha in alphas[1:]:
+        between = replace(candidate, weights=_between(case.champion, candidate, alpha))
+        later = check_anchor(before, _scores(case, between, holdout), gate)
+        if later.passed:
+            return later, between, alpha
+    return outcome, candidate, 1.0
+
+
+def _between(champion: Bundle, candidate: Bundle, alpha: float) -> Tensors:
+    return {
+        name: champion.weights[name].lerp(tensor, alpha) if tensor.is_floating_point() else tensor
+        for name, tensor in candidate.weights.items()
+    }
+
+
+def _scores(case: Case, model: Bundle, rows: Rows) -> Array:
+    """Return how good each row's answer is: 1 or 0 for classes; for values minus the error in training deviations."""
+    if not len(rows):
+        return np.empty(0)
+    feed = Feed(model.preprocessing)  # a retrained candidate has its own
+    outputs = outputs_of(model.network(), feed, feed.hold(rows.inputs))
+    scale = value_scale(model)
+    if scale is None:
+        right: Array = np.equal(outputs.argmax(dim=1).numpy(), rows.targets) != rows.against
+        return right.astype(np.float64)
+    spread = (value_scale(case.champion) or scale).std.numpy()
+    errors = np.abs((scale.restore(outputs).numpy() - rows.targets) / spread)
+    closeness: Array = -errors.mean(axis=1, dtype=np.float64)
+    return closeness
+
+
+def _holdout_rows(champion: Bundle) -> Rows:
+    targets = champion.buffers["holdout.targets"].numpy()
+    count = len(targets)
+    return Rows(
+        ids=("",) * count,
+        inputs=champion.buffers["holdout.inputs"].numpy(),
+        targets=targets if champion.values is None else targets.reshape(count, -1),
+        against=np.zeros(count, dtype=bool),
+        weights=np.ones(count, dtype=np.float32),
+    )
+
+
+def _metrics(model: Bundle, holdout: Rows, anchor: Anchor, fresh: Fresh | None) -> Json:
+    feed, scale = Feed(model.preprocessing), value_scale(model)
+    outputs = outputs_of(model.network(), feed, feed.hold(holdout.inputs))
+    figures = figures_of(outputs, as_learned(holdout.targets, scale), model.target, scale)
+    figures["anchor_change"] = anchor.candidate - anchor.champion
+    if fresh is not None and fresh.rows:
+        figures |= {"fresh_champion": fresh.champion, "fresh_candidate": fresh.candidate}
+    return figures
