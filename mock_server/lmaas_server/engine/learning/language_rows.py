@@ -1,0 +1,184 @@
+"""Token rows of a language model, and the batches they are learned in. Knows no network.
+
+Rows of one length learn together, so that little is padded: they are sorted by length with ties in random order and cut
+into batches, and the batches shuffled. The lengths never change, so neither does the number of steps of an epoch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lmaas_server.engine.data.examples import Array
+from lmaas_server.engine.data.tokens import Marked
+
+IGNORED = -100
+"""The target of a token that is not learned; torch's default for cross entropy."""
+_BUCKET = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Inputs and targets, (rows, tokens) each; the target of a token is the next, or IGNORED."""
+
+    inputs: Tensor
+    targets: Tensor
+    learned: int
+
+
+class Rows(Protocol):
+    """What is learned: cut into batches for an epoch, or gone through once in order."""
+
+    def __len__(self) -> int:
+        """How many rows there are."""
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens are learned in an epoch."""
+
+    @property
+    def steps(self) -> int:
+        """How many steps make an epoch."""
+
+    def of_epoch(self, epoch: int) -> Iterator[Sequence[Batch]]:
+        """Yield the batches of each step; the same for the same seed and epoch."""
+
+    def in_order(self) -> Iterator[Batch]:
+        """Yield every row once, for measuring."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cut:
+    """How rows become steps."""
+
+    batch_size: int
+    accumulation: int
+    max_tokens: int | None
+    seed: int
+
+    def rows_of(self, length: int) -> int:
+        """Return how many rows of a length make a batch."""
+        if self.max_tokens is None:
+            return self.batch_size
+        return max(1, min(self.batch_size, self.max_tokens // length))
+
+    def shuffled(self, count: int, epoch: int) -> Array:
+        """Return the numbers up to `count` in the order of this epoch."""
+        return np.random.default_rng((self.seed, epoch)).permutation(count)
+
+
+class MarkedRows:
+    """Examples of their own: conversations, prompts with completions, texts."""
+
+    def __init__(self, rows: Sequence[Marked], cut: Cut) -> None:
+        self._ids = [np.asarray(row.ids, dtype=np.int64) for row in rows]
+        self._targets = [
+            np.where(row.learned[1:], ids[1:], IGNORED) for row, ids in zip(rows, self._ids, strict=True)
+        ]
+        self._cut = cut
+        lengths = np.array([len(ids) - 1 for ids in self._ids])
+        self._buckets = -(-lengths // _BUCKET)
+        self._tokens = int(sum((targets != IGNORED).sum() for targets in self._targets))
+        self._edges = list(self._batches(np.sort(self._buckets)))
+
+    def __repr__(self) -> str:
+        return f"MarkedRows({len(self)} rows, {self._tokens} tokens learned, {self.steps} steps)"
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens are learned in an epoch."""
+        return self._tokens
+
+    @property
+    def steps(self) -> int:
+        """How many steps make an epoch."""
+        return -(-len(self._edges) // self._cut.accumulation)
+
+    def of_epoch(self, epoch: int) -> Iterator[Sequence[Batch]]:
+        """Yield the batches of each step."""
+        ties = self._cut.shuffled(len(self), epoch)
+        order = ties[np.argsort(self._buckets[ties], kind="stable")]
+        batches = self._cut.shuffled(len(self._edges), epoch)
+        for at in range(0, len(batches), self._cut.accumulation):
+            chosen = (self._edges[index] for index in batches[at : at + self._cut.accumulation])
+            yield [self._batch(order[first:last]) for first, last in chosen]
+
+    def in_order(self) -> Iterator[Batch]:
+        """Yield every row once, short ones first."""
+        order = np.argsort(self._buckets, kind="stable")
+        for first, last in self._edges:
+            yield self._batch(order[first:last])
+
+    def _batches(self, sizes: Array) -> Iterator[tuple[int, int]]:
+        """Yield where each batch begins and ends among rows in order of length."""
+        first = 0
+        for last in range(1, len(sizes) + 1):
+            full = last == len(sizes) or last + 1 - first > self._cut.rows_of(int(sizes[last]) * _BUCKET)
+            if full:
+                yield first, last
+                first = last
+
+    def _batch(self, rows: Array) -> Batch:
+        length = max(len(self._targets[row]) for row in rows)
+        inputs = np.zeros((len(rows), length), dtype=np.int64)
+        targets = np.full((len(rows), length), IGNORED, dtype=np.int64)
+        for place, row in enumerate(rows):
+            known = self._targets[row]
+            inputs[place, : len(known)] = self._ids[row][:-1]
+            targets[place, : len(known)] = known
+        return Batch(torch.from_numpy(inputs), torch.from_numpy(targets), int((targets != IGNORED).sum()))
+
+
+class RunningRows:
+    """Windows on running text; every epoch begins a little further on, so that their seams differ."""
+
+    def __init__(self, ids: Sequence[int], window: int, cut: Cut) -> None:
+        self._ids = torch.tensor(ids, dtype=torch.int64)
+        self._window = min(window, len(ids) - 1)
+        self._cut = cut
+        self._rows = max(1, (len(ids) - self._window) // self._window)
+        self._size = cut.rows_of(self._window)
+
+    def __repr__(self) -> str:
+        return f"RunningRows({len(self)} windows of {self._window} tokens, {self.steps} steps)"
+
+    def __len__(self) -> int:
+        return self._rows
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens are learned in an epoch."""
+        return self._rows * self._window
+
+    @property
+    def steps(self) -> int:
+        """How many steps make an epoch."""
+        return -(-self._rows // (self._size * self._cut.accumulation))
+
+    def of_epoch(self, epoch: int) -> Iterator[Sequence[Batch]]:
+        """Yield the batches of each step."""
+        spare = len(self._ids) - 1 - self._rows * self._window
+        shift = int(np.random.default_rng((self._cut.seed, epoch, 1)).integers(spare + 1))
+        starts = self._cut.shuffled(self._rows, epoch) * self._window + shift
+        step = self._size * self._cut.accumulation
+        for at in range(0, len(starts), step):
+            chosen = starts[at : at + step]
+            yield [self._batch(chosen[first : first + self._size]) for first in range(0, len(chosen), self._size)]
+
+    def in_order(self) -> Iterator[Batch]:
+        """Yield every window once."""
+        starts = np.arange(self._rows) * self._window
+        for at in range(0, len(starts), self._size):
+            yield self._batch(starts[at : at + self._size])
+
+    def _batch(self, starts: Array) -> Batch:
+        places = torch.from_numpy(starts)[:, None] + torch.arange(self._window)  # (rows, tokens)
+        return Batch(self._ids[places], self._ids[places + 1], places.numel())
