@@ -187,7 +187,7 @@ def _wired(settings: Settings, clock: Callable[[], float]) -> tuple[Server, tupl
         artifacts,
         max_unpacked_bytes=settings.max_unpacked_mb * MIB,
         # Who uploads is about to train: by then the process that forks jobs has imported torch.
-        announce=runner.prewarm,
+        announce=runner.prewarm if settings.prewarm else _nothing,
         clock=clock,
     )
     server = Server(
@@ -236,6 +236,10 @@ def _jobs(
         streams=streams,
     )
     return runner, routes
+
+
+def _nothing() -> None:
+    """Prepare nothing."""
 
 
 def _metrics(server: Server) -> Metrics:

@@ -26,6 +26,8 @@ class Settings(BaseSettings):
     """Threads that answer requests."""
     max_jobs: int = Field(default=1, ge=1)
     """Jobs that run at once."""
+    prewarm: bool = True
+    """Import torch for jobs when a dataset arrives, so that the job that follows begins at once."""
     job_threads: int = Field(default=2, ge=1)
     """Torch threads of a training job."""
     job_memory_mb: int = Field(default=4096, ge=64)

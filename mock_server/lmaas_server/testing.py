@@ -115,13 +115,13 @@ class MockServer:
 
     def client(self, **options: Any) -> LMaaS:
         """Return a client of this server; `options` are those of `LMaaS`."""
-        from lmaas import LMaaS  # noqa: PLC0415 - a test that speaks HTTP itself needs no client
+        from lmaas import LMaaS
 
         return LMaaS(**self._addressed(options))
 
     def async_client(self, **options: Any) -> AsyncLMaaS:
         """Return an async client of this server; `options` are those of `AsyncLMaaS`."""
-        from lmaas import AsyncLMaaS  # noqa: PLC0415
+        from lmaas import AsyncLMaaS
 
         return AsyncLMaaS(**self._addressed(options))
 

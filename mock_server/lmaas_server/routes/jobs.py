@@ -130,11 +130,13 @@ class JobRoutes:
         return list_of(items, has_more=more)
 
     def _followed(self, job: str, after: int) -> More:
-        seen = after
+        seen, waits = after, False
 
         def more(timeout: float) -> tuple[Sequence[Message], bool]:
-            nonlocal seen
-            events, ended = self._jobs.follow(job, after_seq=seen, timeout=timeout)
+            nonlocal seen, waits
+            # Whoever comes back after the last event of an ended job is told at once.
+            events, ended = self._jobs.follow(job, after_seq=seen, timeout=timeout if waits else 0.0)
+            waits = True
             if events:
                 seen = events[-1].seq
             return [_message(event) for event in events], ended

@@ -20,7 +20,7 @@ class Predictor(Protocol):
     """A model that answers; `engine.serving.predictor.Predictor` is one."""
 
     @property
-    def nbytes(self) -> int:
+    def bytes(self) -> int:
         """What it takes of memory."""
 
     def predict(
@@ -56,7 +56,7 @@ class Predictors:
     def bytes(self) -> int:
         """What all of them take of memory."""
         with self._lock:
-            return sum(predictor.nbytes for predictor in self._loaded.values())
+            return sum(predictor.bytes for predictor in self._loaded.values())
 
     def get(self, model: str) -> Predictor:
         """Return the predictor of a version, loading it if need be; two requests never load one twice.
@@ -92,11 +92,11 @@ class Predictors:
             raise ConflictError(message, code="model_unusable", param="model") from exc
 
     def _make_room(self, newest: str) -> None:
-        total = sum(predictor.nbytes for predictor in self._loaded.values())
+        total = sum(predictor.bytes for predictor in self._loaded.values())
         for model in list(self._loaded):
             if total <= self._budget or model == newest:
                 break
-            total -= self._loaded.pop(model).nbytes
+            total -= self._loaded.pop(model).bytes
 
 
 def loader_of(artifacts: Artifacts) -> Callable[[ModelRecord], Predictor]:
