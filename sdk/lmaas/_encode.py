@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from lmaas import types
 from lmaas._arrays import as_array, is_rows, plain
@@ -42,7 +42,7 @@ def checked(kind: type[MessageT], /, **fields: Any) -> MessageT:
     try:
         return kind.model_validate(given)
     except ValidationError as exc:
-        raise _refusal(kind, given, exc) from exc
+        raise _refusal(kind, exc) from exc
 
 
 def encoded(message: types.WireRequest) -> bytes:
@@ -54,13 +54,13 @@ def _shorthand(name: str, value: Any) -> Any:
     return {TAGGED[name]: value} if name in TAGGED and isinstance(value, str) else value
 
 
-def _refusal(kind: type[types.WireRequest], given: Mapping[str, Any], exc: ValidationError) -> InvalidRequestError:
+def _refusal(kind: type[types.WireRequest], exc: ValidationError) -> InvalidRequestError:
     first = exc.errors(include_url=False)[0]
     path = [str(part) for part in first["loc"]]
     place, name = ".".join(path) or kind.__name__, path[-1] if path else ""
     message = f"{place}: {first['msg']}"
     if first["type"] == "extra_forbidden":
-        message = f"{place} is not known{_closest(name, _siblings(kind, given, exc))}"
+        message = f"{place} is not known{_closest(name, list(_part_at(kind, path[:-1]).model_fields))}"
     elif first["type"] == "union_tag_invalid":
         context = first.get("ctx", {})
         tags = [word.strip(" '") for word in str(context.get("expected_tags", "")).split(",")]
@@ -73,18 +73,28 @@ def _closest(word: str, known: Sequence[str]) -> str:
     return f"; did you mean {close[0]!r}?" if close else f"; there is {', '.join(known)}"
 
 
-def _siblings(kind: type[types.WireRequest], given: Mapping[str, Any], exc: ValidationError) -> list[str]:
-    """Return the fields that are right where an unknown one was found: of the message, or of a part told by its tag."""
-    path = exc.errors(include_url=False)[0]["loc"]
-    if len(path) <= 1:
-        return list(kind.model_fields)
-    part = cast("Mapping[str, Any] | None", given.get(str(path[0])))
-    for subclass in types.WireRequest.__subclasses__():
-        names = subclass.model_fields
-        for tag in ("type", "kind"):
-            if tag in names and isinstance(part, Mapping) and names[tag].default == part.get(tag):
-                return list(names)
-    return list(kind.model_fields)
+def _part_at(kind: type[types.WireRequest], path: Sequence[str]) -> type[types.WireRequest]:
+    """Return the message found at `path` within a message; one of several is told by its tag, a step of the path."""
+    parts = [kind]
+    for step in path:
+        if step in parts[0].model_fields:
+            parts = list(_messages_in(parts[0].model_fields[step].annotation)) or parts
+        else:
+            tagged = [
+                part
+                for part in parts
+                if step in {part.model_fields[tag].default for tag in ("type", "kind") if tag in part.model_fields}
+            ]
+            parts = tagged or parts
+    return parts[0]
+
+
+def _messages_in(annotation: Any) -> Iterator[type[types.WireRequest]]:
+    """Yield the messages an annotation names, through unions and lists."""
+    if isinstance(annotation, type) and issubclass(annotation, types.WireRequest):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _messages_in(inner)
 
 
 @dataclass(frozen=True, slots=True)

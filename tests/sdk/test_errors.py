@@ -110,7 +110,7 @@ def test_as_curl_can_be_pasted_and_holds_no_secret():
     curl = raised(refusal(), REQUEST).as_curl()
     assert curl.startswith("curl -X POST /v1/jobs")
     assert '-H "Authorization: Bearer $LMAAS_API_KEY"' in curl
-    assert "--data-binary '{\"a\": \"it'\"'\"'s\"}'" in curl
+    assert '--data-binary \'{"a": "it\'"\'"\'s"}\'' in curl
     assert SECRET not in curl
 
 

@@ -124,9 +124,18 @@ def test_a_stream_that_cannot_be_opened_raises():
 
 
 def test_a_limit_reached_in_silence_is_a_timeout():
-    flow = followed("/events", lambda e: e.data, options={}, uniform=lambda: 0.0)
-    reply = None
+    line = Line(*[[(IDLE_LIMIT, b"")]] * 9)
+    line.flow.send(None), line.flow.send(OPEN), line.flow.send(0.0)
+    assert isinstance(line.flow.send(IDLE_LIMIT), Close)
+    for _ in range(MAX_CUTS):
+        silent(line.flow)
     with pytest.raises(APITimeoutError, match="no event for 60 s"):
-        for n in range(200):
-            action = flow.send(reply)
-            reply = OPEN if isinstance(action, Request) else 60.0 * n if isinstance(action, Now) else None
+        line.flow.send(None)
+
+
+def silent(flow):
+    """Take the flow from a closed connection through a silent one to the next."""
+    assert isinstance(flow.send(None), Sleep)
+    assert isinstance(flow.send(None), Request)
+    flow.send(OPEN), flow.send(0.0)
+    assert isinstance(flow.send(IDLE_LIMIT), Close)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from email.utils import format_datetime
 from datetime import UTC, datetime
+from email.utils import format_datetime
 
 import pytest
-from sdk_samples import answer
 from hypothesis import given
 from hypothesis import strategies as st
+from sdk_samples import answer
 
 from lmaas._hints import retry_after
 from lmaas._request import Attempt, Now, Request, Sleep, TransportError
@@ -141,9 +141,7 @@ def test_a_longer_retry_after_is_not_waited_for():
 def test_a_retry_after_date_is_measured_against_the_servers_clock():
     now = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
     later = now.replace(second=7)
-    found = answer(
-        status=503, retry_after=format_datetime(later, usegmt=True), date=format_datetime(now, usegmt=True)
-    )
+    found = answer(status=503, retry_after=format_datetime(later, usegmt=True), date=format_datetime(now, usegmt=True))
     assert retry_after(found) == 7.0
 
 

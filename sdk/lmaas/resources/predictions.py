@@ -26,7 +26,7 @@ def predicted(
 ) -> Flow[types.Prediction]:
     """Send rows and return the answers: an array as its bytes, with the parameters in the query; others as JSON."""
     path = f"/v1/deployments/{segment(id_of(deployment))}/predictions"
-    parameters = checked(types.PredictionParameters, top_k=top_k, probabilities=probabilities)
+    parameters = checked(types.PredictionParameters, top_k=top_k, probabilities=probabilities or None)
     rows = encode_rows(inputs)
     if rows.npy is not None:
         # Only what differs from the default: a short URL is read faster than a long one.
@@ -35,8 +35,8 @@ def predicted(
         )
         return call(Request("POST", path, query, rows.npy, NPY_CONTENT, options), types.Prediction)
     document: dict[str, Any] = {"inputs": rows.json}
-    if top_k is not None or probabilities:
-        document["parameters"] = parameters.model_dump(exclude_none=True)
+    if parameters.model_fields_set:
+        document["parameters"] = parameters.model_dump(exclude_unset=True)
     if user is not None:
         document["user"] = user
     if not store:
