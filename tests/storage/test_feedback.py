@@ -62,3 +62,56 @@ def test_pending_items_are_of_one_deployment_and_of_the_kinds_asked_for(storage,
 def test_ten_thousand_items_are_one_transaction(storage, an_item):
     storage.feedback.add_many([an_item(n) for n in range(10_000)])
     assert storage.feedback.count("reader") == 10_000
+
+
+FILTERS = [
+    {},
+    {"deployment": "reader"},
+    {"prediction": "pred-1"},
+    {"applied": True},
+    {"applied": False},
+    {"applied": "digits@2"},
+]
+
+
+@pytest.mark.parametrize("first", FILTERS, ids=str)
+@pytest.mark.parametrize("second", FILTERS, ids=str)
+def test_every_pair_of_filters_finds_what_both_let_pass_by_a_seek(storage, an_item, first, second):
+    storage.feedback.add_many(
+        [an_item(n, deployment="reader" if n % 2 else "other", prediction_id=f"pred-{n % 3}") for n in range(24)]
+    )
+    storage.feedback.mark_applied([f"fb-{n}" for n in range(0, 24, 4)], "digits@2")
+    storage.feedback.mark_applied([f"fb-{n}" for n in range(1, 24, 4)], "digits@3")
+    everything = storage.feedback.page(PageRequest(limit=100)).items
+    filters = {**first, **second}
+    expected = [item.id for item in everything if passes(item, **filters)]
+    assert [item.id for item in storage.feedback.page(PageRequest(limit=100), **filters).items] == expected
+    assert plan_of(storage, filters).startswith("SEARCH") or not filters
+
+
+def passes(item, *, deployment=None, prediction=None, applied=None):
+    """What the filters mean, in Python."""
+    return (
+        deployment in {None, item.deployment}
+        and prediction in {None, item.prediction_id}
+        and (
+            applied is None or applied == (item.applied_in if isinstance(applied, str) else item.applied_in is not None)
+        )
+    )
+
+
+def plan_of(storage, filters):
+    """How SQLite goes about a listing; fails if it takes a broad index where a narrow one is asked for."""
+    from sqlalchemy import text
+
+    from lmaas_server.storage.feedback import _filtered
+
+    query = _filtered(filters.get("deployment"), filters.get("prediction"), filters.get("applied"))
+    with storage.database.reading() as connection:
+        sql = query.order_by(text("position DESC")).compile(connection, compile_kwargs={"literal_binds": True})
+        (step,) = [row[3] for row in connection.execute(text(f"EXPLAIN QUERY PLAN {sql}"))]
+    narrow = (
+        "prediction_id" if "prediction" in filters else "applied_in" if isinstance(filters.get("applied"), str) else ""
+    )
+    assert narrow in step
+    return step

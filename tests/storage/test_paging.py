@@ -75,8 +75,10 @@ LISTINGS = {
         "SELECT * FROM feedback WHERE retracted_at IS NULL AND prediction_id = 'p' ORDER BY position DESC LIMIT 21"
     ),
     "pending feedback": (
-        "SELECT * FROM feedback WHERE retracted_at IS NULL AND applied_in IS NULL AND deployment = 'd' "
-        "ORDER BY position"
+        "SELECT * FROM feedback WHERE retracted_at IS NULL AND learned = false AND deployment = 'd' ORDER BY position"
+    ),
+    "feedback that was applied": (
+        "SELECT * FROM feedback WHERE retracted_at IS NULL AND learned = true ORDER BY position DESC LIMIT 21"
     ),
     "feedback applied in": (
         "SELECT * FROM feedback WHERE retracted_at IS NULL AND applied_in = 'm@1' ORDER BY position LIMIT 21"

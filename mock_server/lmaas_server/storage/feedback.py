@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Select, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Select, false, func, insert, not_, select, true, update
 
 from lmaas_server.errors import ConflictError
 from lmaas_server.records import FeedbackRecord, PageRequest
@@ -45,7 +45,10 @@ class FeedbackRepository:
                     fresh.append(record)
                 _check_same(stored[record.id], record, place=place)
             if fresh:
-                connection.execute(insert(feedback), [values_of(record) for record in fresh])
+                connection.execute(
+                    insert(feedback),
+                    [{**values_of(record), "learned": record.applied_in is not None} for record in fresh],
+                )
                 add_to(connection, "feedback", Counter(record.deployment for record in fresh))
         return [there for record in records if (there := stored[record.id]) is not None]
 
@@ -123,7 +126,7 @@ class FeedbackRepository:
             for start in range(0, len(ids), _CHUNK):
                 some = feedback.c.id.in_(ids[start : start + _CHUNK])
                 change = update(feedback).where(some, _LIVE, feedback.c.applied_in.is_(None))
-                count += connection.execute(change.values(applied_in=model)).rowcount
+                count += connection.execute(change.values(applied_in=model, learned=True)).rowcount
         return count
 
     def count(self, deployment: str) -> int:
@@ -133,16 +136,30 @@ class FeedbackRepository:
 
 
 def _filtered(deployment: str | None, prediction: str | None, applied: bool | str | None) -> Select[Any]:
+    """Build the query of a list, led to the index of the filter that leaves the fewest rows.
+
+    A planner without statistics may take any index whose columns are compared: of the filters that are not to lead,
+    the columns are wrapped in an expression, which no index answers.
+    """
     query = select(*_COLUMNS).where(_LIVE)
     if deployment is not None:
-        query = query.where(feedback.c.deployment == deployment)
+        leads = prediction is None and not isinstance(applied, str)
+        query = query.where(_column("deployment", leads=leads) == deployment)
     if prediction is not None:
         query = query.where(feedback.c.prediction_id == prediction)
     if isinstance(applied, str):
-        return query.where(feedback.c.applied_in == applied)
+        return query.where(_column("applied_in", leads=prediction is None) == applied)
+    if applied is not None and prediction is not None:
+        nothing = _column("applied_in", leads=False) == ""
+        return query.where(not_(nothing) if applied else nothing)
     if applied is not None:
-        return query.where(feedback.c.applied_in.is_not(None) if applied else feedback.c.applied_in.is_(None))
+        return query.where(feedback.c.learned == (true() if applied else false()))
     return query
+
+
+def _column(name: str, *, leads: bool) -> ColumnElement[str]:
+    column = feedback.c[name]
+    return column if leads else func.coalesce(column, "")
 
 
 def _known(connection: Connection, ids: list[str]) -> dict[str, FeedbackRecord | None]:

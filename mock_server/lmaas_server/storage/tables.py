@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     Float,
     ForeignKey,
@@ -22,6 +23,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
     text,
 )
 from sqlalchemy.engine import Dialect
@@ -222,7 +224,6 @@ predictions = Table(
 )
 
 _LIVE = text("retracted_at IS NULL")
-_PENDING = text("retracted_at IS NULL AND applied_in IS NULL")
 
 feedback = Table(
     "feedback",
@@ -239,12 +240,15 @@ feedback = Table(
     Column("deployment", String(64), nullable=False),
     Column("model", String(160), nullable=False),
     Column("applied_in", String(160)),
+    # Whether applied_in is set, as a value that can be looked up: "is not null" is a range and would be sorted.
+    Column("learned", Boolean, nullable=False, server_default=false()),
     Column("created_at", Float, nullable=False),
     Column("retracted_at", Float),
     Index(None, "deployment", "position", sqlite_where=_LIVE, postgresql_where=_LIVE),
     Index(None, "prediction_id", "position", sqlite_where=_LIVE, postgresql_where=_LIVE),
-    Index("ix_feedback_pending", "deployment", "position", sqlite_where=_PENDING, postgresql_where=_PENDING),
-    Index("ix_feedback_applied", "applied_in", "position", sqlite_where=_LIVE, postgresql_where=_LIVE),
+    Index(None, "deployment", "learned", "position", sqlite_where=_LIVE, postgresql_where=_LIVE),
+    Index(None, "learned", "position", sqlite_where=_LIVE, postgresql_where=_LIVE),
+    Index(None, "applied_in", "position", sqlite_where=_LIVE, postgresql_where=_LIVE),
 )
 
 counters = Table(

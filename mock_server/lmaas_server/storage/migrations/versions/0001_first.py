@@ -259,15 +259,24 @@ def _feedback() -> None:
         sa.Column("deployment", sa.String(length=64), nullable=False),
         sa.Column("model", sa.String(length=160), nullable=False),
         sa.Column("applied_in", sa.String(length=160), nullable=True),
+        sa.Column("learned", sa.Boolean(), server_default=sa.text("0"), nullable=False),
         sa.Column("created_at", sa.Float(), nullable=False),
         sa.Column("retracted_at", sa.Float(), nullable=True),
         sa.PrimaryKeyConstraint("position", name=op.f("pk_feedback")),
         sa.UniqueConstraint("id", name=op.f("uq_feedback_id")),
     )
     op.create_index(
-        "ix_feedback_applied",
+        op.f("ix_feedback_applied_in_position"),
         "feedback",
         ["applied_in", "position"],
+        unique=False,
+        sqlite_where=sa.text("retracted_at IS NULL"),
+        postgresql_where=sa.text("retracted_at IS NULL"),
+    )
+    op.create_index(
+        op.f("ix_feedback_deployment_learned_position"),
+        "feedback",
+        ["deployment", "learned", "position"],
         unique=False,
         sqlite_where=sa.text("retracted_at IS NULL"),
         postgresql_where=sa.text("retracted_at IS NULL"),
@@ -281,12 +290,12 @@ def _feedback() -> None:
         postgresql_where=sa.text("retracted_at IS NULL"),
     )
     op.create_index(
-        "ix_feedback_pending",
+        op.f("ix_feedback_learned_position"),
         "feedback",
-        ["deployment", "position"],
+        ["learned", "position"],
         unique=False,
-        sqlite_where=sa.text("retracted_at IS NULL AND applied_in IS NULL"),
-        postgresql_where=sa.text("retracted_at IS NULL AND applied_in IS NULL"),
+        sqlite_where=sa.text("retracted_at IS NULL"),
+        postgresql_where=sa.text("retracted_at IS NULL"),
     )
     op.create_index(
         op.f("ix_feedback_prediction_id_position"),
