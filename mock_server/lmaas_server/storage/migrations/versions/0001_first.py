@@ -265,6 +265,10 @@ def _feedback() -> None:
         sa.PrimaryKeyConstraint("position", name=op.f("pk_feedback")),
         sa.UniqueConstraint("id", name=op.f("uq_feedback_id")),
     )
+    _feedback_indices()
+
+
+def _feedback_indices() -> None:
     op.create_index(
         op.f("ix_feedback_applied_in_position"),
         "feedback",
