@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from lmaas_server.engine.data.examples import Json
-from lmaas_server.engine.data.preprocessing import Preprocessing
+from lmaas_server.engine.data.kinds import Preprocessing, preprocessing_from_json
 from lmaas_server.engine.planning import output_size
 from lmaas_server.engine.registry import ARCHITECTURES
 from lmaas_server.errors import InvalidError
@@ -114,7 +114,7 @@ def load_bundle(directory: Path, *, buffers: bool = True) -> Bundle:
         architecture=config["architecture"],
         input=config["input"],
         target=config["target"],
-        preprocessing=Preprocessing.from_json(config["preprocessing"]),
+        preprocessing=preprocessing_from_json(config["preprocessing"]),
         weights=load_tensors(data),
         values=config["values"],
         training=config["training"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from lmaas.types import (
@@ -13,19 +14,22 @@ from lmaas.types import (
     Checkpoints,
     ConstantSchedule,
     CosineSchedule,
+    TabularMLP,
+    TextEncoder,
     TrainingRequest,
     Validation,
 )
 from lmaas_server.engine.data.examples import Json
-from lmaas_server.engine.data.preprocessing import network_shape
-from lmaas_server.engine.registry import ARCHITECTURES, OPTIMIZER_STATES, TASKS
+from lmaas_server.engine.data.kinds import check_same_inputs, network_shape
+from lmaas_server.engine.registry import ARCHITECTURES, OPTIMIZER_STATES, TASKS, Recipe
 from lmaas_server.errors import InvalidError
 
-DEFAULT_EPOCHS = 10
 DEFAULT_VALIDATION = 0.1
 """Learning.md asks for an anchor holdout of 10 % that training never saw: the validation rows are it."""
 _LEAST_NORMED = 3
 """One row is held out, and a batch of one has no variance."""
+_MOST_EPOCHS = 60
+"""For very few rows, unless asked for."""
 LARGE_BATCH, SMALL_BATCH, SMALL_ROWS = 128, 32, 4096
 
 
@@ -50,18 +54,20 @@ def plan_training(
         InvalidError: `param` names the field.
     """
     task = _task(request, dataset["target"])
-    shape = tuple(dataset["input"]["shape"])
     _check_same_rows(dataset, base, "base_model")
     _check_same_rows(dataset, validation, "validation.dataset")
     architecture = _architecture(request, dataset["input"], base)
-    ARCHITECTURES[architecture.type].check(architecture, network_shape(dataset["input"]["kind"], shape))
+    entry = ARCHITECTURES[architecture.type]
+    _check_takes(entry.inputs, architecture, dataset["input"]["kind"])
+    entry.check(architecture, network_shape(dataset["input"]))
+    batch_size = request.batch_size or entry.recipe.batch_size or _batch_size(dataset["rows"])
     plan = request.model_copy(
         update={
             "task": task,
             "architecture": architecture,
-            "epochs": request.epochs or DEFAULT_EPOCHS,
-            "batch_size": request.batch_size or (LARGE_BATCH if dataset["rows"] > SMALL_ROWS else SMALL_BATCH),
-            "optimizer": request.optimizer or Adam(),
+            "epochs": request.epochs or _epochs(entry.recipe, dataset["rows"], batch_size),
+            "batch_size": batch_size,
+            "optimizer": request.optimizer or Adam(lr=entry.recipe.learning_rate),
             # Who names the optimizer gets its learning rate as it stands; the cosine is for who leaves it to us.
             "schedule": request.schedule or (ConstantSchedule() if request.optimizer else CosineSchedule()),
             "loss": request.loss or TASKS[task].default_loss(),
@@ -85,15 +91,22 @@ def estimate_memory_bytes(plan: TrainingRequest, dataset: Json) -> int:
     architecture = plan.architecture
     if architecture is None or plan.optimizer is None:
         raise ValueError("a plan has an architecture and an optimizer")
-    shape = network_shape(dataset["input"]["kind"], tuple(dataset["input"]["shape"]))
+    shape = network_shape(dataset["input"])
     entry, outputs = ARCHITECTURES[architecture.type], output_size(dataset["target"])
     # weights, gradients, the optimizer's states, the best epoch's copy and the checkpoint being written
     copies = 4 + 2 * OPTIMIZER_STATES[plan.optimizer.type]
     weights = 4 * copies * entry.parameters(architecture, shape, outputs)
     activations = 4 * 2 * (plan.batch_size or LARGE_BATCH) * entry.units(architecture, shape, outputs)
-    width = 1 if dataset["input"].get("dtype") == "uint8" else 4
-    data = 2 * dataset["rows"] * math.prod(shape) * width
-    return int(weights + activations + data)
+    return int(weights + activations + 2 * dataset["rows"] * _row_bytes(dataset["input"]))
+
+
+def _row_bytes(described: Json) -> int:
+    if "row_bytes" in described:
+        return int(described["row_bytes"])
+    if described["kind"] == "table":
+        return int(8 * math.prod(described["shape"]))
+    width = 1 if described.get("dtype") == "uint8" else 4
+    return int(math.prod(network_shape(described)) * width)
 
 
 def output_size(target: Json) -> int:
@@ -102,7 +115,9 @@ def output_size(target: Json) -> int:
 
 
 def _task(request: TrainingRequest, target: Json) -> str:
-    task = request.task or {"class": "classification", "value": "regression"}.get(target["kind"])
+    multiple = bool(target.get("multiple"))
+    of_classes = "multilabel_classification" if multiple else "classification"
+    task = request.task or {"class": of_classes, "value": "regression"}.get(target["kind"])
     if task is None:
         raise InvalidError(
             "the dataset has no targets to learn; upload it with y", code="targets_missing", param="dataset"
@@ -113,7 +128,13 @@ def _task(request: TrainingRequest, target: Json) -> str:
             code="task_mismatch",
             param="task",
         )
-    if target["kind"] == "class" and len(target["classes"]) <= 1:
+    if TASKS[task].multiple != multiple:
+        raise InvalidError(
+            f"the dataset's rows have {'any number of classes' if multiple else 'one class'} each; that is {of_classes}",
+            code="task_mismatch",
+            param="task",
+        )
+    if target["kind"] == "class" and len(target["classes"]) <= (0 if multiple else 1):
         raise InvalidError(
             f"there is one class only, {target['classes']}; a classifier needs rows of at least two",
             code="one_class",
@@ -125,17 +146,8 @@ def _task(request: TrainingRequest, target: Json) -> str:
 def _check_same_rows(dataset: Json, other: Json | None, param: str) -> None:
     if other is None:
         return
-    for key in ("kind", "shape"):
-        if dataset["input"].get(key) != other["input"].get(key):
-            raise InvalidError(
-                f"the dataset's inputs have {key} {dataset['input'].get(key)}, those of {param} "
-                f"{other['input'].get(key)}; they must be the same",
-                code="input_mismatch",
-                param=param,
-            )
-    if dataset["target"]["kind"] != other["target"]["kind"] or (
-        dataset["target"].get("shape") != other["target"].get("shape")
-    ):
+    check_same_inputs(dataset["input"], other["input"], what=param, param=param)
+    if any(dataset["target"].get(key) != other["target"].get(key) for key in ("kind", "shape", "multiple")):
         raise InvalidError(
             f"the dataset's targets are {dataset['target']['kind']} and those of {param} {other['target']['kind']}"
             " or of another shape; they must be the same",
@@ -154,7 +166,7 @@ def _check_same_rows(dataset: Json, other: Json | None, param: str) -> None:
 
 def _architecture(request: TrainingRequest, described: Json, base: Json | None) -> Architecture:
     if base is None:
-        return request.architecture or _suited(described)
+        return request.architecture or _SUITED[described["kind"]](described)
     stored = base["architecture"]
     inherited: Any = ARCHITECTURES[stored["type"]].config.model_validate(stored)
     if request.architecture not in {None, inherited}:
@@ -166,9 +178,38 @@ def _architecture(request: TrainingRequest, described: Json, base: Json | None) 
     return inherited  # type: ignore[no-any-return]
 
 
-def _suited(described: Json) -> Architecture:
+def _for_pictures(described: Json) -> Architecture:
     small = min(described["shape"][:2]) < 2 ** len(CNN().channels)
-    return CNN() if described["kind"] == "image" and not small else MLP()
+    return MLP() if small else CNN()
+
+
+_SUITED: dict[str, Callable[[Json], Architecture]] = {
+    "image": _for_pictures,
+    "table": lambda _: TabularMLP(),
+    "tensor": lambda _: MLP(),
+    "text": lambda _: TextEncoder(),
+}
+
+
+def _check_takes(kinds: tuple[str, ...], architecture: Architecture, kind: str) -> None:
+    if kind in kinds:
+        return
+    fitting = [name for name, entry in ARCHITECTURES.items() if kind in entry.inputs]
+    raise InvalidError(
+        f"{architecture.type} takes inputs of kind {' or '.join(kinds)}; the dataset's are of kind {kind}. "
+        f"Use {' or '.join(fitting)}",
+        code="architecture_mismatch",
+        param="architecture",
+    )
+
+
+def _batch_size(rows: int) -> int:
+    return LARGE_BATCH if rows > SMALL_ROWS else SMALL_BATCH
+
+
+def _epochs(recipe: Recipe, rows: int, batch_size: int) -> int:
+    steps = max(1, rows // batch_size)
+    return min(_MOST_EPOCHS, max(recipe.epochs, math.ceil(recipe.least_steps / steps)))
 
 
 def _validation(request: TrainingRequest, rows: int) -> Validation:

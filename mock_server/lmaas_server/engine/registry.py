@@ -9,13 +9,34 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lmaas.types import CNN, MLP, MSE, CrossEntropy, WireRequest
-from lmaas_server.engine.architectures import cnn, mlp
+from lmaas.types import (
+    CNN,
+    MLP,
+    MSE,
+    BinaryCrossEntropy,
+    CrossEntropy,
+    TabularMLP,
+    TextEncoder,
+    WireRequest,
+)
+from lmaas_server.engine.architectures import cnn, mlp, tabular_mlp, text_encoder
 
 if TYPE_CHECKING:
     from torch import nn
 
 Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How a network is trained where the request does not say: found on validation rows of the benchmarks' data."""
+
+    epochs: int = 10
+    learning_rate: float = 0.001
+    batch_size: int | None = None
+    """None: by the number of rows."""
+    least_steps: int = 0
+    """Few rows are gone through as often as it takes to make so many steps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +48,9 @@ class Architecture:
     parameters: Callable[[Any, Shape, int], int]
     units: Callable[[Any, Shape, int], int]
     build: Callable[[Any, Shape, int], nn.Module]
+    inputs: tuple[str, ...] = ("tensor", "image")
+    """Kinds of inputs it takes."""
+    recipe: Recipe = Recipe()
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,18 +59,45 @@ class Task:
 
     target: str
     losses: tuple[str, ...]
-    default_loss: Callable[[], CrossEntropy | MSE]
+    default_loss: Callable[[], CrossEntropy | BinaryCrossEntropy | MSE]
     epoch_metrics: dict[str, bool]
     """Measured on the validation rows after every epoch; whether more is better."""
+    multiple: bool = False
+    """Whether a row has any number of classes."""
 
 
 ARCHITECTURES: dict[str, Architecture] = {
     "mlp": Architecture(MLP, mlp.check, mlp.parameters, mlp.units, mlp.build),
     "cnn": Architecture(CNN, cnn.check, cnn.parameters, cnn.units, cnn.build),
+    "tabular_mlp": Architecture(
+        TabularMLP,
+        tabular_mlp.check,
+        tabular_mlp.parameters,
+        tabular_mlp.units,
+        tabular_mlp.build,
+        inputs=("table",),
+        recipe=Recipe(epochs=12, learning_rate=0.001, batch_size=128, least_steps=1000),
+    ),
+    "text_encoder": Architecture(
+        TextEncoder,
+        text_encoder.check,
+        text_encoder.parameters,
+        text_encoder.units,
+        text_encoder.build,
+        inputs=("text",),
+        recipe=Recipe(epochs=6, learning_rate=0.003, batch_size=64, least_steps=400),
+    ),
 }
 
 TASKS: dict[str, Task] = {
     "classification": Task("class", ("cross_entropy",), CrossEntropy, {"loss": False, "accuracy": True}),
+    "multilabel_classification": Task(
+        "class",
+        ("binary_cross_entropy",),
+        BinaryCrossEntropy,
+        {"loss": False, "accuracy": True, "micro_f1": True},
+        multiple=True,
+    ),
     "regression": Task("value", ("mse", "mae", "huber"), MSE, {"loss": False, "mae": False, "rmse": False, "r2": True}),
 }
 

@@ -13,18 +13,24 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadLimits:
-    """What a file may unpack to; `max_rows` of None is any number of rows."""
+    """What a file may unpack to, and how much of it is held in memory while it is read (text and tables).
+
+    `max_rows` of None is any number of rows.
+    """
 
     max_unpacked_bytes: int
     max_rows: int | None = None
+    max_memory_bytes: int = 256 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Examples:
     """Checked rows of one kind.
 
-    `inputs` is (rows, *shape), float32 or uint8. `targets` is None, or for classes the int64 index of each row into
-    `target["classes"]`, or for values float32 of shape (rows,) or (rows, n). `input` and `target` describe one row.
+    `inputs` is (rows, *shape): float32 or uint8, of tables float64 (`data.columns`), of text UTF-8 in numpy's `S`.
+    `targets` is None, or for classes the int64 index of each row into `target["classes"]`, where a row has several
+    classes float32 of (rows, classes) holding 0 and 1, or for values float32 of shape (rows,) or (rows, n). `input` and
+    `target` describe one row.
     """
 
     inputs: Array
@@ -44,6 +50,11 @@ class Examples:
     def classes(self) -> list[int | str]:
         """The labels, in the order of their indices; empty where targets are not classes."""
         return list(self.target.get("classes", ()))
+
+    @property
+    def multiple(self) -> bool:
+        """Whether a row has any number of classes."""
+        return bool(self.target.get("multiple"))
 
     def take(self, rows: Array) -> Examples:
         """Return the rows of the given indices, in that order."""

@@ -1,23 +1,68 @@
-"""Arrays on their way into a network: layout and scaling in torch. Knows no files and no models.
+"""Raw rows on their way into a network: layout, scaling and features in torch. Knows no files and no models.
 
-uint8 stays uint8 in memory and is scaled batch by batch: a quarter of the memory, and the copy of a batch that
-indexing makes anyway is four times smaller. Floats are scaled once.
+    ArrayFeed   tensors and pictures. uint8 stays uint8 in memory and is scaled batch by batch: a quarter of the memory,
+                and the copy of a batch that indexing makes anyway is four times smaller. Floats are scaled once.
+    TableFeed   features, computed once.
+    TextFeed    numbered words, one text after the other; a batch is padded to its longest text.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from lmaas_server.engine.data.examples import Array
-from lmaas_server.engine.data.preprocessing import Preprocessing
+from lmaas_server.engine.data.kinds import Preprocessing
+from lmaas_server.engine.data.preprocessing import Preprocessing as Affine
+from lmaas_server.engine.data.table_features import TablePreprocessing
+from lmaas_server.engine.data.words import Words, words_of
 
 
-class Feed:
-    """Applies one Preprocessing."""
+class Held(Protocol):
+    """Rows as they are kept for many batches; a Tensor is one."""
 
-    def __init__(self, preprocessing: Preprocessing) -> None:
+    def __len__(self) -> int:
+        """How many rows."""
+
+    def __getitem__(self, rows: Any) -> Tensor:
+        """Return the given rows, by a slice or by their indices."""
+
+
+class Feed(Protocol):
+    """How raw rows of one kind come into a network."""
+
+    def hold(self, inputs: Array) -> Held:
+        """Return rows as they are kept for many batches."""
+
+    def batch(self, held: Tensor) -> Tensor:
+        """Return what the network takes of rows that `hold` gave."""
+
+    def rows(self, inputs: Array) -> Tensor:
+        """Return what the network takes of raw rows, all at once."""
+
+
+def feed_of(preprocessing: Preprocessing) -> Feed:
+    """Return the feed of a kind."""
+    return _FEEDS[preprocessing.kind](preprocessing)
+
+
+def joined(batches: Sequence[Tensor]) -> Tensor:
+    """Return batches as one, padded with 0 where one is wider than another (texts)."""
+    width = max(batch.shape[-1] for batch in batches)
+    if all(batch.shape[-1] == width for batch in batches):
+        return torch.cat(list(batches))
+    return torch.cat([torch.nn.functional.pad(batch, (0, width - batch.shape[-1])) for batch in batches])
+
+
+class ArrayFeed:
+    """Applies an affine map."""
+
+    def __init__(self, preprocessing: Affine) -> None:
         self.preprocessing = preprocessing
         self._single = len(preprocessing.mean) == 1
         shape = self._broadcast_shape()
@@ -26,7 +71,7 @@ class Feed:
         self._identity = self._single and preprocessing.mean[0] == 0 and preprocessing.std[0] == 1
 
     def __repr__(self) -> str:
-        return f"Feed({self.preprocessing!r})"
+        return f"ArrayFeed({self.preprocessing!r})"
 
     def hold(self, inputs: Array) -> Tensor:
         """Return rows as they are kept for many batches: uint8 in the network's layout, or floats already scaled."""
@@ -56,3 +101,82 @@ class Feed:
         if self._single:
             return (1,)
         return (shape[0], 1, 1) if self.preprocessing.kind == "image" else shape
+
+
+class TableFeed:
+    """Gives the features of a table."""
+
+    def __init__(self, preprocessing: TablePreprocessing) -> None:
+        self.preprocessing = preprocessing
+
+    def __repr__(self) -> str:
+        return f"TableFeed({self.preprocessing!r})"
+
+    def hold(self, inputs: Array) -> Tensor:
+        """Return the features of all rows."""
+        return self.rows(inputs)
+
+    def batch(self, held: Tensor) -> Tensor:
+        """Return the features as they are."""
+        return held
+
+    def rows(self, inputs: Array) -> Tensor:
+        """Return (rows, numbers + categories)."""
+        return torch.from_numpy(self.preprocessing.features(inputs))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bags:
+    """Numbered words of many texts; indexing gives (rows, words) of int32, padded with 0 to the longest of them."""
+
+    numbers: Tensor
+    starts: Tensor
+
+    def __len__(self) -> int:
+        return len(self.starts) - 1
+
+    def __repr__(self) -> str:
+        return f"Bags({len(self)} texts, {len(self.numbers)} words)"
+
+    @classmethod
+    def of(cls, words: Words) -> Bags:
+        """Wrap words; a last 0 stands for all padding."""
+        return cls(torch.from_numpy(np.append(words.numbers, np.int32(0))), torch.from_numpy(words.starts))
+
+    def __getitem__(self, rows: Any) -> Tensor:
+        if not isinstance(rows, slice):
+            rows = torch.as_tensor(rows)
+        starts, ends = self.starts[:-1][rows], self.starts[1:][rows]
+        longest = max(1, int((ends - starts).max())) if len(starts) else 1
+        places = starts[:, None] + torch.arange(longest)  # (rows, words)
+        return self.numbers[torch.where(places < ends[:, None], places, len(self.numbers) - 1)]
+
+
+class TextFeed:
+    """Numbers the words of texts."""
+
+    def __init__(self, preprocessing: Preprocessing) -> None:
+        self.preprocessing = preprocessing
+
+    def __repr__(self) -> str:
+        return "TextFeed()"
+
+    def hold(self, inputs: Array) -> Bags:
+        """Number the words of all texts, once."""
+        return Bags.of(words_of(inputs))
+
+    def batch(self, held: Tensor) -> Tensor:
+        """Return the words as they are."""
+        return held
+
+    def rows(self, inputs: Array) -> Tensor:
+        """Return (rows, words) of int32."""
+        return self.hold(inputs)[:]
+
+
+_FEEDS: dict[str, Callable[[Any], Feed]] = {
+    "image": ArrayFeed,
+    "table": TableFeed,
+    "tensor": ArrayFeed,
+    "text": TextFeed,
+}

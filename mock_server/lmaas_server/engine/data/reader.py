@@ -6,23 +6,37 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from lmaas_server.engine.data import images, tensors
+from lmaas_server.engine.data import images, messages, plain_text, tables, tensors, texts
 from lmaas_server.engine.data.archive import Archive, opened
 from lmaas_server.engine.data.examples import Array, Examples, Json, ReadLimits
+from lmaas_server.engine.data.kinds import KINDS
 from lmaas_server.errors import InvalidError, ServiceError, UnsupportedError
 
-Reader = Callable[[Archive, Json, str | None, ReadLimits], Examples]
+ArchiveReader = Callable[[Archive, Json, str | None, ReadLimits], Examples]
+FileReader = Callable[[Path, str, str, Json, Json, ReadLimits], Examples]
+"""(path, filename, format, input, target, limits)"""
 
-READERS: dict[tuple[str, str], Reader] = {
+ARCHIVE_READERS: dict[tuple[str, str], ArchiveReader] = {
     ("npz", "tensor"): tensors.read,
     ("npz", "image"): images.read_npz,
     ("zip", "image"): images.read_zip,
 }
-_DEFAULT_KIND = {"npz": "tensor", "zip": "image"}
-_ROWS = {"tensor": tensors.rows, "image": images.rows}
-_PREVIEWS: dict[str, Callable[[Array], Any]] = {"tensor": tensors.preview, "image": images.preview}
+FILE_READERS: dict[tuple[str, str], FileReader] = {
+    ("csv", "table"): tables.read,
+    ("csv", "text"): texts.read,
+    ("jsonl", "messages"): lambda path, name, _, __, ___, limits: messages.read(path, name, limits),
+    ("jsonl", "table"): tables.read,
+    ("jsonl", "text"): texts.read,
+    ("parquet", "table"): tables.read,
+    ("parquet", "text"): texts.read,
+    ("txt", "text"): lambda path, name, _, __, ___, limits: plain_text.read(path, name, limits),
+}
+_DEFAULT_KIND = {"npz": "tensor", "zip": "image", "txt": "text"}
+_OF_LANGUAGE: dict[str, Callable[[Any], Any]] = {"messages": messages.preview, "running": plain_text.preview}
 _ZIP_MAGIC = b"PK"
 _NPY_MAGIC = b"\x93NUMPY"
+_PARQUET_MAGIC = b"PAR1"
+_HEAD_BYTES = 64 << 10
 
 
 def read_dataset(
@@ -39,9 +53,11 @@ def read_dataset(
     Args:
         path: where the bytes are.
         filename: what the caller calls the file; used in messages, and its ending where `format` is omitted.
-        format: `npz` or `zip`; omitted, told from the name, else from what the archive holds.
-        input: `{"kind": ...}` with the kind's own settings; omitted, `tensor` for npz and `image` for zip.
-        target: `{"kind": ...}`; omitted, integers and strings are classes and floats are values.
+        format: `npz`, `zip`, `csv`, `jsonl`, `parquet` or `txt`; omitted, told from the name, else from the first bytes.
+        input: `{"kind": ...}` with the kind's own settings; omitted, `tensor` for npz, `image` for zip, `text` for txt, and
+            of files of columns `text` where a column is named so, `messages` for conversations, else `table`.
+        target: `{"kind": ...}` and, of files of columns, `column` and `separator`; omitted, integers and strings are classes
+            and floats are values.
         limits: what the file may unpack to.
 
     Raises:
@@ -52,39 +68,57 @@ def read_dataset(
         raise InvalidError(f"{name} is empty", code="dataset_empty", param="file")
     spec = dict(input or {})
     form = format or _told_format(name, _head(path))
-    if form not in _DEFAULT_KIND:
-        raise UnsupportedError(
-            f"files of format {form} are not read; {', '.join(sorted(_DEFAULT_KIND))} are",
-            code="format_unsupported",
-            param="format",
-        )
+    if any(form == known for known, _ in FILE_READERS):
+        kind = spec.get("kind") or _DEFAULT_KIND.get(form) or _told_kind(path, name, form, spec, limits)
+        _check_readable(form, kind)
+        return FILE_READERS[form, kind](path, name, form, spec, dict(target or {}), limits)
     with opened(path, name, limits) as archive:
         if form == "zip" and format is None and _is_npz(archive):
             form = "npz"
-        kind = spec.get("kind") or _DEFAULT_KIND[form]
-        if (form, kind) not in READERS:
-            raise UnsupportedError(
-                f"a file of format {form} holds no inputs of kind {kind}; "
-                f"it may hold {', '.join(k for f, k in READERS if f == form)}",
-                code="format_unsupported",
-                param="input.kind",
-            )
-        return READERS[form, kind](archive, spec, (target or {}).get("kind"), limits)
+        kind = spec.get("kind") or _DEFAULT_KIND.get(form, "tensor")
+        _check_readable(form, kind)
+        return ARCHIVE_READERS[form, kind](archive, spec, (target or {}).get("kind"), limits)
 
 
 def rows_from_json(inputs: Array | Sequence[Any], input: Json) -> tuple[Array, dict[int, ServiceError]]:
     """Turn prediction inputs into one array, row by row where need be, and the errors of the rows that are bad."""
-    return _ROWS[input["kind"]](inputs, input)
+    return KINDS[input["kind"]].rows(inputs, input)
 
 
 def preview(row: Array, input: Json) -> Any:
     """Return one row of inputs as JSON shows it."""
-    return _PREVIEWS[input["kind"]](row)
+    own = _OF_LANGUAGE.get(input["kind"] if input["kind"] == messages.KIND else input.get("form", ""))
+    return own(row) if own else KINDS[input["kind"]].preview(row, input)
+
+
+def _check_readable(form: str, kind: str) -> None:
+    kinds = [k for f, k in (*ARCHIVE_READERS, *FILE_READERS) if f == form]
+    if not kinds:
+        known = sorted({f for f, _ in (*ARCHIVE_READERS, *FILE_READERS)})
+        raise UnsupportedError(
+            f"files of format {form} are not read; {', '.join(known)} are", code="format_unsupported", param="format"
+        )
+    if kind not in kinds:
+        raise UnsupportedError(
+            f"a file of format {form} holds no inputs of kind {kind}; it may hold {', '.join(kinds)}",
+            code="format_unsupported",
+            param="input.kind",
+        )
+
+
+def _told_kind(path: Path, name: str, form: str, spec: Json, limits: ReadLimits) -> str:
+    """Tell what a file of columns holds by their names, or by there being a single column of text beside the target."""
+    if form == "jsonl" and messages.looks_like(_head(path)):
+        return messages.KIND
+    from lmaas_server.engine.data.rowfiles import open_rows
+
+    names = open_rows(path, name, form, spec, limits).names
+    return texts.KIND if any(column.lower() in texts.NAMES[:4] for column in names) else tables.KIND
 
 
 def _head(path: Path) -> bytes:
     with path.open("rb") as file:
-        return file.read(6)
+        return file.read(_HEAD_BYTES)
 
 
 def _told_format(name: str, head: bytes) -> str:
@@ -99,6 +133,8 @@ def _told_format(name: str, head: bytes) -> str:
         return ending
     if head.startswith(_ZIP_MAGIC):
         return "zip"
+    if head.startswith(_PARQUET_MAGIC):
+        return "parquet"
     raise UnsupportedError(
         f"the format of {name} cannot be told from its name or first bytes; name it with format=",
         code="format_unknown",

@@ -8,6 +8,7 @@ from lmaas_server.engine.data.examples import Array, Json
 from lmaas_server.errors import InvalidError
 
 _INTEGERS = "biu"
+_LAST_CHARACTER, _SURROGATES = 0x10FFFF, 0xD800 >> 11
 
 
 def read_targets(y: Array | None, kind: str | None) -> tuple[Array | None, Json]:
@@ -44,18 +45,17 @@ def _read_classes(y: Array) -> tuple[Array, Json]:
         y = _decoded(y)
     if y.dtype.kind == "b":
         y = y.astype(np.int64)
+    if y.dtype.kind == "U":
+        _check_text(y)
     labels, indices = np.unique(y, return_inverse=True)
-    return indices.astype(np.int64).reshape(-1), {"kind": "class", "classes": _spelled(labels)}
+    return indices.astype(np.int64).reshape(-1), {"kind": "class", "classes": labels.tolist()}
 
 
-def _spelled(labels: Array) -> list[int | str]:
-    try:
-        found = labels.tolist()
-        for label in found:
-            str(label).encode()
-    except ValueError as exc:  # numpy's strings may hold what is no character
-        raise InvalidError("y holds strings that are not Unicode text", code="labels_invalid", param="y") from exc
-    return list(found)
+def _check_text(y: Array) -> None:
+    """Refuse code points that are no characters: numpy keeps any 32 bits, and fails on them where it compares."""
+    points = np.ascontiguousarray(y).view(np.dtype(np.uint32).newbyteorder(y.dtype.byteorder))
+    if ((points > _LAST_CHARACTER) | ((points >> 11) == _SURROGATES)).any():
+        raise InvalidError("y holds strings that are not Unicode text", code="labels_invalid", param="y")
 
 
 def _decoded(y: Array) -> Array:

@@ -12,7 +12,7 @@ from torch import Tensor
 from lmaas.types import UpdateRequest
 from lmaas_server.engine.bundle import Bundle, build_network, grown
 from lmaas_server.engine.data.examples import Array
-from lmaas_server.engine.data.feed import Feed
+from lmaas_server.engine.data.feed import feed_of
 from lmaas_server.engine.learning.buffers import RESERVOIR_ROWS
 from lmaas_server.engine.learning.reservoir import Reservoir
 from lmaas_server.engine.learning.signals import Rows, Signals
@@ -93,7 +93,7 @@ def _with_classes(champion: Bundle, classes: list[int | str]) -> Bundle:
 
 
 def _ground(champion: Bundle, memory: Memory, request: UpdateRequest) -> Ground:
-    feed, scale = Feed(champion.preprocessing), value_scale(champion)
+    feed, scale = feed_of(champion.preprocessing), value_scale(champion)
     generator = np.random.default_rng(request.seed or 0)
     anchor = champion.buffers
     return Ground(

@@ -21,7 +21,7 @@ from torchmetrics.functional.regression import mean_absolute_error, mean_squared
 
 from lmaas_server.engine.bundle import Bundle, load_bundle
 from lmaas_server.engine.data.examples import Examples, Json
-from lmaas_server.engine.data.feed import Feed
+from lmaas_server.engine.data.feed import feed_of
 from lmaas_server.engine.learning.scoring import BATCH, outputs_of
 from lmaas_server.engine.learning.setup import learned, relabelled
 from lmaas_server.engine.learning.values import ValueScale
@@ -45,7 +45,7 @@ def evaluate(bundle: Path, examples: Examples, batch_size: int | None = None) ->
     check_fits(model, examples)
     known = relabelled(examples, list(model.target.get("classes", ())))
     scale = ValueScale.from_json(model.values) if model.values else None
-    feed = Feed(model.preprocessing)
+    feed = feed_of(model.preprocessing)
     outputs = outputs_of(model.network(), feed, feed.hold(known.inputs), batch_size or BATCH)
     return {"rows": len(examples), **figures_of(outputs, learned(known.targets, scale), model.target, scale)}
 

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from lmaas.types import TrainingRequest
 from lmaas_server.engine.bundle import Bundle, build_network, grown, load_bundle
 from lmaas_server.engine.data.examples import Array, Examples, Json
-from lmaas_server.engine.data.feed import Feed
-from lmaas_server.engine.data.preprocessing import Preprocessing
+from lmaas_server.engine.data.feed import Feed, Held, feed_of
+from lmaas_server.engine.data.kinds import Preprocessing, fit_preprocessing
 from lmaas_server.engine.learning.losses import Loss, build_loss
 from lmaas_server.engine.learning.optimizers import build_optimizer
 from lmaas_server.engine.learning.schedules import Rate, build_schedule
@@ -37,9 +37,9 @@ class Setup:
     feed: Feed
     train_rows: Examples
     held_rows: Examples
-    inputs: Tensor
+    inputs: Held
     targets: Tensor
-    held_inputs: Tensor
+    held_inputs: Held
     held_targets: Tensor
     network: nn.Sequential
     optimizer: torch.optim.Optimizer
@@ -94,9 +94,9 @@ def set_up(examples: Examples, request: TrainingRequest, validation: Examples | 
     target = {**examples.target, "classes": start.classes} if start.classes else dict(examples.target)
     train_rows, held_rows = _split(examples, request, validation, planned.seed)
     train_rows, held_rows = (relabelled(rows, start.classes) for rows in (train_rows, held_rows))
-    preprocessing = start.bundle.preprocessing if start.bundle else Preprocessing.fit(train_rows.inputs, examples.input)
+    preprocessing = start.bundle.preprocessing if start.bundle else fit_preprocessing(train_rows.inputs, examples.input)
     scale = _scale(train_rows, start.bundle)
-    feed = Feed(preprocessing)
+    feed = feed_of(preprocessing)
     targets, held_targets = (learned(rows.targets, scale) for rows in (train_rows, held_rows))
     torch.manual_seed(planned.seed)
     network = _network(request, preprocessing, target, start.bundle)
@@ -144,11 +144,17 @@ def relabelled(examples: Examples, classes: list[int | str]) -> Examples:
     table = np.array([index_of[label] for label in examples.classes], dtype=np.int64)
     return Examples(
         inputs=examples.inputs,
-        targets=table[examples.targets],
+        targets=_multi_hot(examples.targets, table, len(classes)) if examples.multiple else table[examples.targets],
         format=examples.format,
         input=examples.input,
         target={**examples.target, "classes": classes},
     )
+
+
+def _multi_hot(targets: Array, table: Array, classes: int) -> Array:
+    found = np.zeros((len(targets), classes), dtype=np.float32)
+    found[:, table] = targets
+    return found
 
 
 def learned(targets: Array | None, scale: ValueScale | None) -> Tensor:
@@ -218,7 +224,7 @@ def _messages(train_rows: Examples, held_rows: Examples) -> tuple[Message, ...]:
     rows = {"training_rows": len(train_rows), "validation_rows": len(held_rows)}
     found = [Message("info", f"{len(train_rows):,} rows to train on, {len(held_rows):,} held out", rows)]
     if train_rows.targets is not None and train_rows.classes:
-        counts = np.bincount(train_rows.targets, minlength=len(train_rows.classes))
+        counts = class_counts(train_rows)
         rare = [label for label, count in zip(train_rows.classes, counts, strict=True) if count <= 1]
         if rare:
             text = f"{len(rare)} classes have at most one row to train on and will hardly be learned: {rare[:10]}"

@@ -16,7 +16,7 @@ import torch
 from lmaas.types import TrainingRequest, UpdateRequest, Validation
 from lmaas_server.engine.bundle import Bundle, copied, load_bundle, save_bundle
 from lmaas_server.engine.data.examples import Examples, Json
-from lmaas_server.engine.data.feed import Feed
+from lmaas_server.engine.data.feed import feed_of
 from lmaas_server.engine.learning.case import Case
 from lmaas_server.engine.learning.scoring import outputs_of
 from lmaas_server.engine.learning.setup import relabelled
@@ -164,7 +164,7 @@ def _joined(examples: Examples, case: Case) -> Examples:
 def _save(case: Case, verdict: Verdict, directory: Path) -> None:
     """Write the candidate with its buffers: the anchor under its own outputs, the reservoir as it now stands."""
     model, memory = verdict.model, case.memory
-    feed = Feed(model.preprocessing)
+    feed = feed_of(model.preprocessing)
     buffers = dict(model.buffers)
     buffers["anchor.outputs"] = outputs_of(model.network(), feed, feed.hold(buffers["anchor.inputs"].numpy()))
     kept = case.ground.reservoir.rows()

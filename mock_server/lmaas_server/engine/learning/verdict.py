@@ -9,7 +9,7 @@ import numpy as np
 from lmaas.types import Gate
 from lmaas_server.engine.bundle import Bundle, Tensors
 from lmaas_server.engine.data.examples import Array, Json
-from lmaas_server.engine.data.feed import Feed
+from lmaas_server.engine.data.feed import feed_of
 from lmaas_server.engine.learning.case import Case, as_learned, value_scale
 from lmaas_server.engine.learning.evaluate import figures_of
 from lmaas_server.engine.learning.gate import ALPHAS, Anchor, Fresh, check_anchor, check_fresh, reason_of
@@ -80,7 +80,7 @@ def _scores(case: Case, model: Bundle, rows: Rows) -> Array:
     """Return how good each row's answer is: 1 or 0 for classes; for values minus the error in training deviations."""
     if not len(rows):
         return np.empty(0)
-    feed = Feed(model.preprocessing)  # a retrained candidate has its own
+    feed = feed_of(model.preprocessing)  # a retrained candidate has its own
     outputs = outputs_of(model.network(), feed, feed.hold(rows.inputs))
     scale = value_scale(model)
     if scale is None:
@@ -105,7 +105,7 @@ def _holdout_rows(champion: Bundle) -> Rows:
 
 
 def _metrics(model: Bundle, holdout: Rows, anchor: Anchor, fresh: Fresh | None) -> Json:
-    feed, scale = Feed(model.preprocessing), value_scale(model)
+    feed, scale = feed_of(model.preprocessing), value_scale(model)
     outputs = outputs_of(model.network(), feed, feed.hold(holdout.inputs))
     figures = figures_of(outputs, as_learned(holdout.targets, scale), model.target, scale)
     figures["anchor_change"] = anchor.candidate - anchor.champion

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from lmaas_server.engine.bundle import Bundle, load_bundle
 from lmaas_server.engine.data.examples import Array, Json
-from lmaas_server.engine.data.feed import Feed
+from lmaas_server.engine.data.feed import feed_of
 from lmaas_server.engine.data.reader import rows_from_json
 from lmaas_server.engine.learning.values import ValueScale
 from lmaas_server.errors import ServiceError
@@ -34,7 +34,7 @@ class Predictor:
         self.parameters = bundle.parameters
         self.nbytes = sum(tensor.nbytes for tensor in bundle.weights.values())
         self._classes: list[int | str] = list(bundle.target.get("classes", ()))
-        self._feed = Feed(bundle.preprocessing)
+        self._feed = feed_of(bundle.preprocessing)
         self._network: nn.Sequential = bundle.network().requires_grad_(requires_grad=False)
         self._scale = ValueScale.from_json(bundle.values) if bundle.values else None
 
