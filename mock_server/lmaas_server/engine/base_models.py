@@ -108,7 +108,9 @@ def read_base(name: str, directory: Path, *, param: str = "base_model") -> BaseM
         _json(directory / "tokenizer.json")
         chat = chat_template_of(directory) is not None
     except (OSError, ValueError, KeyError, struct.error) as exc:
-        raise InvalidError(f"The base model {name!r} is refused: {exc}", code="base_model_refused", param=param) from exc
+        raise InvalidError(
+            f"The base model {name!r} is refused: {exc}", code="base_model_refused", param=param
+        ) from exc
     return BaseModel(
         name=name,
         directory=directory,
@@ -143,7 +145,7 @@ def checked_config(directory: Path) -> Json:
         if "auto_map" in content:
             raise ValueError(f"{file} asks for remote code (auto_map), which is never run here")
     if not isinstance(config.get("model_type"), str) or not isinstance(config.get("vocab_size"), int):
-        raise ValueError("config.json names no model_type and vocab_size")
+        raise ValueError("config.json names no model_type and vocab_size")  # noqa: TRY004 - one error for a bad file
     context_of(config)
     return config
 

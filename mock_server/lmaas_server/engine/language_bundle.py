@@ -1,9 +1,9 @@
 """A language model as it is stored: the files of a checkpoint beside the `bundle.json` of every model.
 
-    bundle.json            what the model is and takes, how it was made, its metrics
-    weights.safetensors    the network's weights, adapters merged into them
-    config.json            the network's configuration, as transformers writes it
-    tokenizer.json, tokenizer_config.json    tokens, and the chat template
+bundle.json            what the model is and takes, how it was made, its metrics
+weights.safetensors    the network's weights, adapters merged into them
+config.json            the network's configuration, as transformers writes it
+tokenizer.json, tokenizer_config.json    tokens, and the chat template
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ TASK = "generation"
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class LanguageBundle:
-    """A language model and all it needs to answer. `input` says what it was taught with: its `form` is how it is asked."""
+    """A language model and all it needs to answer; the `form` of its `input`, how it was taught, is how it is asked."""
 
     architecture: Json
     input: Json

@@ -1,4 +1,4 @@
-"""From a request for a language model to a plan: every default filled in, what cannot work refused. Imports no torch."""
+"""From a request for a language model to a plan: defaults filled in, what cannot work refused. Imports no torch."""
 
 from __future__ import annotations
 
@@ -139,7 +139,9 @@ def _architecture(request: TrainingRequest, base: Json | None, base_models: Base
 def _validation(request: TrainingRequest, rows: int, *, running: bool) -> Validation:
     wanted = request.validation or Validation()
     if wanted.fraction is not None and wanted.dataset is not None:
-        raise InvalidError("name validation.fraction or validation.dataset, not both", code="invalid", param="validation")
+        raise InvalidError(
+            "name validation.fraction or validation.dataset, not both", code="invalid", param="validation"
+        )
     if wanted.dataset is not None or wanted.fraction is not None:
         return wanted
     # Of a handful of examples each is wanted for learning; figures are then of the training rows.

@@ -107,7 +107,7 @@ def build(config: Json) -> nn.Module:
             from transformers import AutoConfig, AutoModelForCausalLM
 
             kind = AutoConfig.for_model(config["model_type"], **_plain(config))
-            network = AutoModelForCausalLM.from_config(kind, trust_remote_code=False)
+            network = AutoModelForCausalLM.from_config(kind, trust_remote_code=False)  # type: ignore[no-untyped-call]
     except (ValueError, TypeError, KeyError, ImportError) as exc:
         raise InvalidError(
             f"no causal language model of the family {config['model_type']!r} can be built from config.json: {exc}",
@@ -137,13 +137,8 @@ def _pretrained(directory: Path, config: Json) -> nn.Module:
     _hush()
     import torch
 
-    kind: Any
-    if config["model_type"] == "llama":
-        from transformers.models.llama.modeling_llama import LlamaForCausalLM as kind
-    else:
-        from transformers import AutoModelForCausalLM as kind
     try:
-        network: nn.Module = kind.from_pretrained(
+        network: nn.Module = _reader(config["model_type"])(
             directory, local_files_only=True, trust_remote_code=False, use_safetensors=True, dtype=torch.float32
         )
     except (OSError, ValueError, RuntimeError, KeyError) as exc:
@@ -151,6 +146,17 @@ def _pretrained(directory: Path, config: Json) -> nn.Module:
             f"the checkpoint {directory.name} cannot be loaded: {exc}", code="base_model_refused", param="base_model"
         ) from exc
     return network
+
+
+def _reader(family: str) -> Any:
+    """Return what reads a checkpoint of a family."""
+    if family == "llama":
+        from transformers.models.llama.modeling_llama import LlamaForCausalLM
+
+        return LlamaForCausalLM.from_pretrained
+    from transformers import AutoModelForCausalLM
+
+    return AutoModelForCausalLM.from_pretrained
 
 
 def state_of(network: nn.Module) -> dict[str, Tensor]:
@@ -170,13 +176,14 @@ def put_state(network: nn.Module, state: Mapping[str, Tensor]) -> None:
     Raises:
         InvalidError: `bundle_damaged`: they are not the weights of this network.
     """
-    wanted = state_of(network)
+    names = state_of(network).keys() ^ state.keys()
     try:
-        if wanted.keys() != state.keys():
-            raise RuntimeError(f"the names differ: {sorted(wanted.keys() ^ state.keys())[:3]}")
         network.load_state_dict(dict(state), strict=False)
+        problem = f"{min(names)} is on one side only" if names else None
     except RuntimeError as exc:
-        raise InvalidError(f"the weights do not fit the configuration: {exc}", code="bundle_damaged") from exc
+        problem = str(exc)
+    if problem:
+        raise InvalidError(f"the weights do not fit the configuration: {problem}", code="bundle_damaged")
 
 
 def adapted(network: nn.Module, lora: LoRA) -> nn.Module:
@@ -189,7 +196,7 @@ def adapted(network: nn.Module, lora: LoRA) -> nn.Module:
 
     settings = LoraConfig(
         r=lora.rank,
-        lora_alpha=lora.alpha,
+        lora_alpha=lora.alpha,  # type: ignore[arg-type]  # any number scales
         lora_dropout=lora.dropout,
         target_modules=list(lora.targets) if lora.targets else "all-linear",
         task_type="CAUSAL_LM",
@@ -229,4 +236,4 @@ def _hush() -> None:
     """Keep transformers from drawing progress bars into the log of a server."""
     from transformers.utils import logging
 
-    logging.disable_progress_bar()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]

@@ -33,13 +33,14 @@ def render(template: str, messages: Messages, *, ask: bool, bos_token: str = "",
         InvalidError: `template_refused`: the model's template does not take these messages.
     """
     try:
-        return _compiled(template).render(
+        text: str = _compiled(template).render(
             messages=list(messages), add_generation_prompt=ask, bos_token=bos_token, eos_token=eos_token
         )
     except (TemplateError, TypeError, KeyError) as exc:
         raise InvalidError(
             f"the model's chat template does not take these messages: {exc}", code="template_refused", param="messages"
         ) from exc
+    return text
 
 
 @functools.lru_cache(maxsize=16)

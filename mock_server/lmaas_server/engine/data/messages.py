@@ -78,7 +78,8 @@ def question_of(value: Any, place: str, *, form: str) -> Question:
         return Question(text=_text(value["prompt"], f"{place}.prompt", code="input_invalid"))
     if not isinstance(value, str):
         raise InvalidError(
-            f'{place} is {_shown(value)}; a language model takes a string, {{"prompt": "..."}} or {{"messages": [...]}}',
+            f"{place} is {_shown(value)}; a language model takes a string, "
+            '{"prompt": "..."} or {"messages": [...]}',
             code="input_invalid",
             param=place,
         )
@@ -99,7 +100,9 @@ def _lines(path: Path, name: str, limits: ReadLimits) -> Iterator[tuple[str, Any
                 continue
             count += 1
             if limits.max_rows is not None and count > limits.max_rows:
-                raise TooLargeError(f"{name} has more than {limits.max_rows:,} rows", code="too_many_rows", param="file")
+                raise TooLargeError(
+                    f"{name} has more than {limits.max_rows:,} rows", code="too_many_rows", param="file"
+                )
             try:
                 yield f"line {number}", json.loads(line)
             except UnicodeDecodeError as exc:

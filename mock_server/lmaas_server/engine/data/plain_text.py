@@ -23,7 +23,9 @@ def read(path: Path, name: str, limits: ReadLimits) -> Examples:
     size = path.stat().st_size
     if size > limits.max_unpacked_bytes:
         raise TooLargeError(
-            f"{name} has {size:,} bytes; at most {limits.max_unpacked_bytes:,} are taken", code="too_large", param="file"
+            f"{name} has {size:,} bytes; at most {limits.max_unpacked_bytes:,} are taken",
+            code="too_large",
+            param="file",
         )
     try:
         text = path.read_bytes().decode("utf-8-sig")
@@ -38,7 +40,9 @@ def read(path: Path, name: str, limits: ReadLimits) -> Examples:
         raise InvalidError(f"{name} is an empty text", code="text_empty", param="file")
     if "\0" in text:
         raise InvalidError(
-            f"{name} holds the character NUL at {text.index(chr(0)):,}; it is no text", code="text_invalid", param="file"
+            f"{name} holds the character NUL at {text.index(chr(0)):,}; it is no text",
+            code="text_invalid",
+            param="file",
         )
     rows = _PARAGRAPH.findall(text)
     if limits.max_rows is not None and len(rows) > limits.max_rows:

@@ -1,4 +1,4 @@
-"""Text as a language model sees it: tokens, there and back, with the answers of a conversation marked. Imports no torch.
+"""Text as a language model sees it: tokens, there and back, the answers of a conversation marked. Imports no torch.
 
 The tokenizer is a `tokenizer.json`, read by `tokenizers` alone: the classes of transformers take seconds to import.
 """

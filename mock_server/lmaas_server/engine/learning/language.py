@@ -1,5 +1,7 @@
-"""The training loop of a language model, top to bottom: a generator that yields what it reaches. Knows no job, no
-database, no clock but that of its reports; the weights depend on the rows, the request and its seed alone.
+"""The training loop of a language model, top to bottom: a generator that yields what it reaches.
+
+Knows no job, no database, no clock but that of its reports; the weights depend on the rows, the request and its seed
+alone.
 """
 
 from __future__ import annotations
@@ -124,7 +126,7 @@ def _backward(setup: LanguageSetup, batches: Sequence[Batch]) -> Tensor:
         targets = batch.targets.reshape(-1)
         smoothing = setup.label_smoothing
         loss = cross_entropy(logits, targets, ignore_index=IGNORED, reduction="sum", label_smoothing=smoothing) / count
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         total += loss.detach()
     return total
 

@@ -77,9 +77,7 @@ class MarkedRows:
 
     def __init__(self, rows: Sequence[Marked], cut: Cut) -> None:
         self._ids = [np.asarray(row.ids, dtype=np.int64) for row in rows]
-        self._targets = [
-            np.where(row.learned[1:], ids[1:], IGNORED) for row, ids in zip(rows, self._ids, strict=True)
-        ]
+        self._targets = [np.where(row.learned[1:], ids[1:], IGNORED) for row, ids in zip(rows, self._ids, strict=True)]
         self._cut = cut
         lengths = np.array([len(ids) - 1 for ids in self._ids])
         self._buckets = -(-lengths // _BUCKET)

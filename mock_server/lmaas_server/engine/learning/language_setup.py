@@ -25,6 +25,8 @@ from lmaas_server.engine.learning.split import split_rows
 from lmaas_server.engine.reports import Message
 from lmaas_server.errors import InvalidError
 
+_FEWEST_TOKENS = 3
+
 
 class Learned(nn.Module):
     """The weights of a network that learn, and they alone: what a checkpoint keeps and an optimizer moves."""
@@ -33,18 +35,18 @@ class Learned(nn.Module):
         super().__init__()
         self.network = network
 
-    def state_dict(self, *_: Any, **__: Any) -> dict[str, Tensor]:
+    def state_dict(self, *_: Any, **__: Any) -> dict[str, Tensor]:  # type: ignore[override]
         """Return the weights by name; of shared ones the first name."""
         return {name: weight.detach() for name, weight in self._named()}
 
-    def load_state_dict(self, state: Any, *_: Any, **__: Any) -> Any:
+    def load_state_dict(self, state_dict: Any, *_: Any, **__: Any) -> Any:
         """Put weights that `state_dict` gave back, each in its place."""
         named = dict(self._named())
-        if named.keys() != state.keys():
+        if named.keys() != state_dict.keys():
             raise KeyError("the weights are not those of this network")
         with torch.no_grad():
             for name, weight in named.items():
-                weight.copy_(state[name])
+                weight.copy_(state_dict[name])
 
     def _named(self) -> list[tuple[str, nn.Parameter]]:
         return [(name, weight) for name, weight in self.network.named_parameters() if weight.requires_grad]
@@ -88,7 +90,12 @@ def set_up_language(
     Raises:
         InvalidError: no row fits the model's context, or the base model cannot be loaded.
     """
-    architecture, optimizer, schedule, epochs = request.architecture, request.optimizer, request.schedule, request.epochs
+    architecture, optimizer, schedule, epochs = (
+        request.architecture,
+        request.optimizer,
+        request.schedule,
+        request.epochs,
+    )
     if not isinstance(architecture, CausalLM) or optimizer is None or schedule is None or epochs is None:
         raise ValueError("train_language() takes a request that plan_language() has filled")
     kept, held = _split(examples, request, validation)
@@ -182,7 +189,7 @@ def _rows(examples: Examples, tokens: Tokens, context: int, cut: Cut) -> tuple[R
     if plain_text.is_running(examples.input):
         ids = tokens.encode_text(plain_text.joined(examples.inputs))
         ids = ids if tokens.bos is None else [tokens.bos, *ids]
-        if len(ids) < 3:
+        if len(ids) < _FEWEST_TOKENS:
             raise InvalidError("the text is too short to learn from", code="too_few_rows", param="dataset")
         return RunningRows(ids, row_tokens(context), cut), []
     marked = [_marked(row, tokens) for row in examples.inputs]

@@ -19,6 +19,9 @@ _PLAIN_ROPE = {"default", "linear", "llama3"}
 """Kinds of rotary embedding that are the same at every length."""
 
 
+_CACHE_AXES = 4
+
+
 class Decoder(Protocol):
     """A network that reads on."""
 
@@ -65,7 +68,7 @@ class LlamaDecoder:
         rows, count = tokens.shape
         memory.reserve(count)
         start, end = memory.used, memory.used + count
-        cos, sin = self._turned(memory, rows, start, count)
+        cos, sin = self._turned(memory, start, count)
         hidden = memory.hidden(end)
         keys, width = self.layout.heads, self._width
         turning, everything = self._heads + keys, self._heads + 2 * keys
@@ -96,7 +99,7 @@ class LlamaDecoder:
         grouped = queries.reshape(rows, keys.shape[1], -1, width)
         return F.scaled_dot_product_attention(grouped, keys, values, attn_mask=hidden).view(rows, heads, width)
 
-    def _turned(self, memory: Memory, rows: int, start: int, count: int) -> tuple[Tensor, Tensor]:
+    def _turned(self, memory: Memory, start: int, count: int) -> tuple[Tensor, Tensor]:
         """Return the rotations of the tokens at their places: (rows or 1, tokens, 1, width)."""
         if not any(memory.pads):
             return self._cos[None, start : start + count], self._sin[None, start : start + count]
@@ -140,11 +143,11 @@ def _layers_on(memory: Memory) -> list[Any]:
     """Return what transformers takes for its cache, writing into `memory`."""
     from transformers.cache_utils import DynamicLayer
 
-    class Layer(DynamicLayer):
+    class Layer(DynamicLayer):  # type: ignore[no-untyped-call]
         """One layer of the memory."""
 
         def __init__(self, part: Tensor) -> None:
-            super().__init__()
+            super().__init__()  # type: ignore[no-untyped-call]
             self._part = part
             self.is_initialized = True
 
@@ -180,7 +183,7 @@ def _probed(network: Any) -> Layout:
     }
     sliding = any(getattr(layer, "is_sliding", False) for layer in cache.layers)
     shape = shapes.pop() if len(shapes) == 1 and not sliding else None
-    if shape is None or len(shape) != 4:
+    if shape is None or len(shape) != _CACHE_AXES:
         raise InvalidError(
             f"{type(network).__name__} does not remember the same of every token in every layer; texts are generated "
             "with models of full attention",

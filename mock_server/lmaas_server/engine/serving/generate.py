@@ -5,8 +5,10 @@ Knows tokens and a network, and no HTTP. One thread computes while there is some
 
 from __future__ import annotations
 
+import atexit
 import logging
 import threading
+import weakref
 from collections import deque
 from collections.abc import Sequence
 
@@ -26,6 +28,7 @@ MAX_TOGETHER = 64
 """Texts of one step; more wait their turn."""
 MAX_WAITING = 4096
 _IDLE_SECONDS = 5.0
+_STOP_SECONDS = 2.0
 
 
 class Generator:
@@ -41,6 +44,7 @@ class Generator:
         self._active: list[Writing] = []
         self._memory: Memory | None = None
         self._thread: threading.Thread | None = None
+        self._stopping = False
         self.steps = 0
         """Steps computed so far."""
 
@@ -67,9 +71,19 @@ class Generator:
             self._waiting.append(writing)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="generator", daemon=True)
+                _running.add(self)
                 self._thread.start()
             self._changed.notify_all()
         return writing
+
+    def stop(self) -> None:
+        """End the thread after the step under way; texts that were not finished stay so."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+            thread = self._thread
+        if thread is not None:
+            thread.join(_STOP_SECONDS)
 
     def _wake(self) -> None:
         with self._changed:
@@ -87,13 +101,16 @@ class Generator:
     def _has_work(self) -> bool:
         """Wait for something to do; False when there was nothing for a while and this thread is to end."""
         with self._changed:
-            if self._changed.wait_for(self._can_step, _IDLE_SECONDS if not self._parked else None):
+            found = self._changed.wait_for(self._can_step, _IDLE_SECONDS if not self._parked else None)
+            if found and not self._stopping:
                 return True
             self._thread = None
             return False
 
     def _can_step(self) -> bool:
-        return bool(self._active or self._waiting) or any(w.is_closed or not w.is_full for w, _ in self._parked)
+        if self._stopping or self._active or self._waiting:
+            return True
+        return any(writing.is_closed or not writing.is_full for writing, _ in self._parked)
 
     def _step(self) -> None:
         self._drop_closed()
@@ -187,3 +204,13 @@ class Generator:
             self._waiting.clear()
         for writing in lost:
             writing.fail(error)
+
+
+_running: weakref.WeakSet[Generator] = weakref.WeakSet()
+
+
+@atexit.register
+def _stop_all() -> None:
+    """A thread that is inside torch when the interpreter goes takes the process down with it."""
+    for generator in list(_running):
+        generator.stop()

@@ -66,7 +66,8 @@ def _drawn_from_cut(scores: Tensor, wishes: Sequence[tuple[Sampling, Random]]) -
     kept = torch.tensor([wish.top_k or size for wish, _ in wishes])[:, None]
     warmed = warmed.masked_fill(torch.arange(size)[None] >= kept, -torch.inf)
     chances = warmed.softmax(dim=1)
-    share = torch.tensor([1.0 if wish.top_p is None else wish.top_p for wish, _ in wishes], dtype=torch.float64)[:, None]
+    shares = [1.0 if wish.top_p is None else wish.top_p for wish, _ in wishes]
+    share = torch.tensor(shares, dtype=torch.float64)[:, None]
     before = chances.double().cumsum(dim=1) - chances
     chances = chances.masked_fill((before >= share) & (share < 1), 0.0)
     return tokens.gather(1, _inverted(chances, wishes)[:, None])[:, 0].tolist()

@@ -28,9 +28,18 @@ class Writing:
     """A text as it is being written: `read` by one thread, added to by another."""
 
     def __init__(
-        self, prompt: Sequence[int], sampling: Sampling, stream: TextStream, *, bound: int | None, wake: Callable[[], None]
+        self,
+        prompt: Sequence[int],
+        sampling: Sampling,
+        stream: TextStream,
+        *,
+        bound: int | None,
+        wake: Callable[[], None],
     ) -> None:
-        """Begin a text after `prompt`; at most `bound` pieces wait for the reader, `wake` is called when it took some."""
+        """Begin a text after `prompt`.
+
+        At most `bound` pieces wait for the reader (None: nobody reads pieces); `wake` is called when it took some.
+        """
         self.prompt = list(prompt)
         self.sampling = sampling
         self.random = Random(sampling.seed)  # noqa: S311 - draws words, not keys
