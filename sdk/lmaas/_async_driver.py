@@ -18,7 +18,6 @@ from lmaas._driver import (
     Digest,
     Driver,
     HttpResponse,
-    Prepared,
     failure,
     late,
     new_async_http,
@@ -38,16 +37,62 @@ from lmaas._request import (
 )
 from lmaas._settings import Settings
 
-MAX_OPEN_REQUESTS = 10
-"""Of one async client on one loop: httpx's pool is at its best there, and collapses far above it."""
+MAX_OPEN_REQUESTS = 16
+"""Of one async client on one loop. More only wait for each other: one loop has one processor."""
+
+
+class _Lanes:
+    """The connections of one loop, and the cap on requests that are open at once.
+
+    httpx looks at all its connections whenever one is wanted, with a system call each: 200 requests at once spend
+    most of their time there. So every connection is a lane, an httpx client of its own, and the one that was free
+    last, whose connection is surely open, goes next. An HTTP client that came from outside is the one lane of all.
+    """
+
+    def __init__(self, base_url: str, given: AsyncHttpClient | None, max_open: int) -> None:
+        self.slots = asyncio.Semaphore(max_open)
+        self._base_url = base_url
+        self._given = given
+        self._free: list[AsyncHttpClient] = []
+        self._made: list[AsyncHttpClient] = []
+
+    def __repr__(self) -> str:
+        return f"<_Lanes {len(self._free)} of {len(self._made)} free>"
+
+    def take(self) -> AsyncHttpClient:
+        """Return a lane nobody is on."""
+        if self._given is not None:
+            return self._given
+        if self._free:
+            return self._free.pop()
+        self._made.append(new_async_http(self._base_url))
+        return self._made[-1]
+
+    def give(self, lane: AsyncHttpClient) -> None:
+        """Take a lane back."""
+        if self._given is None:
+            self._free.append(lane)
+
+    @property
+    def left_open(self) -> bool:
+        """Whether connections of our own are still to be closed."""
+        return bool(self._made)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        made, self._made, self._free = self._made, [], []
+        for lane in made:
+            await lane.aclose()
 
 
 @dataclass(slots=True)
 class _AsyncOpened:
-    """A streamed body, awaited."""
+    """A streamed body, awaited, and the lane it occupies."""
 
     response: HttpResponse
     chunks: AsyncIterator[bytes]
+    lanes: _Lanes
+    lane: AsyncHttpClient
 
 
 def _async_opened(source: Source) -> _AsyncOpened:
@@ -56,20 +101,12 @@ def _async_opened(source: Source) -> _AsyncOpened:
     return source
 
 
-@dataclass(slots=True)
-class _Pool:
-    """The connections of one loop, and the cap on requests that are open at once."""
-
-    http: AsyncHttpClient
-    slots: asyncio.Semaphore
-
-
-_Pools: TypeAlias = weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Pool]
+_Loops: TypeAlias = weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Lanes]
 
 _guards: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, list[AsyncGenerator[None]]] = weakref.WeakKeyDictionary()
 
 
-async def _close_with_the_loop(http: weakref.ref[AsyncHttpClient]) -> AsyncGenerator[None]:
+async def _close_with_the_loop(lanes: weakref.ref[_Lanes]) -> AsyncGenerator[None]:
     """Wait, as a suspended generator, for the loop to shut down its generators; close the connections then.
 
     asyncio.run does that before it closes the loop, which is the last moment at which connections can be closed.
@@ -77,9 +114,10 @@ async def _close_with_the_loop(http: weakref.ref[AsyncHttpClient]) -> AsyncGener
     try:
         yield
     finally:
-        client = http()
-        if client is not None:
-            await client.aclose()
+        _guards.pop(asyncio.get_running_loop(), None)
+        found = lanes()
+        if found is not None:
+            await found.close()
 
 
 async def _sending(digest: Digest) -> AsyncIterator[bytes]:
@@ -101,17 +139,17 @@ class AsyncDriver(Driver):
         http: AsyncHttpClient | None = None,
         *,
         max_open: int = MAX_OPEN_REQUESTS,
-        pools: _Pools | None = None,
+        loops: _Loops | None = None,
         lender: Self | None = None,
     ) -> None:
         super().__init__(settings, lender)
         self._given = http
         self._max_open = max_open
-        self._pools: _Pools = weakref.WeakKeyDictionary() if pools is None else pools
+        self._loops: _Loops = weakref.WeakKeyDictionary() if loops is None else loops
 
     def with_settings(self, settings: Settings) -> Self:
         """Return a driver of other settings over the same connections; closing is left to this one."""
-        return type(self)(settings, self._given, max_open=self._max_open, pools=self._pools, lender=self)
+        return type(self)(settings, self._given, max_open=self._max_open, loops=self._loops, lender=self)
 
     async def run(self, flow: Flow[ResultT]) -> ResultT:
         """Perform what the flow asks for until it returns."""
@@ -139,7 +177,9 @@ class AsyncDriver(Driver):
             case Read():
                 return await self._read(action)
             case Close():
-                return await _async_opened(action.source).response.aclose()
+                opened = _async_opened(action.source)
+                await opened.response.aclose()
+                return opened.lanes.give(opened.lane)
             case _:
                 raise TypeError(f"a driver performs attempts, not {action!r}")
 
@@ -147,48 +187,56 @@ class AsyncDriver(Driver):
         """Close the connections of the running loop; those of other loops are closed with them."""
         if self._lender is not None or self._given is not None:
             return
-        pool = self._pools.pop(asyncio.get_running_loop(), None)
-        if pool is not None:
-            await pool.http.aclose()
+        lanes = self._loops.pop(asyncio.get_running_loop(), None)
+        if lanes is not None:
+            await lanes.close()
 
     @property
     def left_open(self) -> bool:
         """Whether connections of our own are still to be closed, on a loop that can still close them."""
-        if self._lender is not None or self._given is not None:
-            return False
-        return any(not loop.is_closed() and not pool.http.is_closed for loop, pool in self._pools.items())
+        return self._lender is None and any(
+            lanes.left_open and not loop.is_closed() for loop, lanes in self._loops.items()
+        )
 
-    async def _pool(self) -> _Pool:
+    async def _lanes(self) -> _Lanes:
+        """Return the connections of the running loop."""
         loop = asyncio.get_running_loop()
-        pool = self._pools.get(loop)
-        if pool is None:
-            http = self._given or new_async_http(self.settings.base_url)
-            pool = self._pools[loop] = _Pool(http, asyncio.Semaphore(self._max_open))
-            if http is not self._given:
-                guard = _close_with_the_loop(weakref.ref(http))
-                await anext(guard)
-                _guards.setdefault(loop, []).append(guard)
-        return pool
+        lanes = self._loops.get(loop)
+        if lanes is None:
+            for closed in [other for other in self._loops if other.is_closed()]:
+                del self._loops[closed]
+            lanes = self._loops[loop] = _Lanes(self.settings.base_url, self._given, self._max_open)
+            guard = _close_with_the_loop(weakref.ref(lanes))
+            _guards.setdefault(loop, []).append(guard)
+            await anext(guard)
+        return lanes
 
     async def _attempt(self, attempt: Attempt) -> Answer | TransportError:
-        pool = await self._pool()
-        prepared = self._prepare(attempt, pool.http, _sending)
-        url = str(prepared.request.url)
-        limit = None if attempt.request.stream else attempt.time_left
+        lanes = await self._lanes()
+        if attempt.request.stream:  # not counted: it stays open for as long as it is read
+            return await self._send(attempt, lanes)
         try:
-            async with asyncio.timeout(limit):
-                async with pool.slots:
-                    return await self._send(pool.http, prepared, stream=attempt.request.stream)
-        except WIRE_ERRORS as exc:
-            return failure(exc, url)
+            async with asyncio.timeout(attempt.time_left), lanes.slots:
+                return await self._send(attempt, lanes)
         except TimeoutError:
-            return late(url)
+            return late(self.settings.base_url + attempt.request.path)
 
-    async def _send(self, http: AsyncHttpClient, prepared: Prepared, *, stream: bool) -> Answer:
-        response = await http.send(prepared.request, stream=stream)
-        if stream and response.is_success:
-            return self._answer(response, b"", prepared, _AsyncOpened(response, response.aiter_bytes()))
-        return self._answer(response, await response.aread(), prepared)
+    async def _send(self, attempt: Attempt, lanes: _Lanes) -> Answer | TransportError:
+        lane = lanes.take()
+        prepared = self._prepare(attempt, lane, _sending)
+        kept = False
+        try:
+            response = await lane.send(prepared.request, stream=attempt.request.stream)
+            if attempt.request.stream and response.is_success:
+                source = _AsyncOpened(response, response.aiter_bytes(), lanes, lane)
+                kept = True
+                return self._answer(response, b"", prepared, source)
+            return self._answer(response, await response.aread(), prepared)
+        except WIRE_ERRORS as exc:
+            return failure(exc, str(prepared.request.url))
+        finally:
+            if not kept:
+                lanes.give(lane)
 
     @staticmethod
     async def _read(read: Read) -> bytes | TransportError:

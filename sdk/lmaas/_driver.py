@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import sha256
+from importlib.util import find_spec
 from typing import Any, Self, TypeAlias
 
 from lmaas._redact import redacted_headers, redacted_url
@@ -44,6 +45,10 @@ if "httpx" not in sys.modules:
 else:
     import httpx
 
+if find_spec("sniffio") is None:
+    # httpcore asks for it ten times a request; a failing import searches the whole path each time (0.25 ms).
+    sys.modules.setdefault("sniffio", None)  # type: ignore[arg-type]
+
 logger = logging.getLogger("lmaas.http")
 
 LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=64)
@@ -72,8 +77,8 @@ def _context_for(base_url: str) -> ssl.SSLContext:
 
 
 def new_async_http(base_url: str) -> AsyncHttpClient:
-    """Return connections for one event loop."""
-    return httpx.AsyncClient(verify=_context_for(base_url), limits=LIMITS)
+    """Return a client for a single connection."""
+    return httpx.AsyncClient(verify=_context_for(base_url), limits=httpx.Limits(max_connections=1))
 
 
 def failure(exc: Exception, url: str) -> TransportError:
