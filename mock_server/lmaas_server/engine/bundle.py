@@ -15,13 +15,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from lmaas_server.engine.data.examples import Json
-from lmaas_server.engine.data.kinds import Preprocessing, preprocessing_from_json
+from lmaas_server.engine.data.examples import Array, Json
+from lmaas_server.engine.data.kinds import Preprocessing, preprocessing_from_json, restored_rows
 from lmaas_server.engine.planning import output_size
 from lmaas_server.engine.registry import ARCHITECTURES
 from lmaas_server.errors import InvalidError
@@ -56,6 +57,17 @@ class Bundle:
     def parameters(self) -> int:
         """How many weights and biases the network has."""
         return count_parameters(self.architecture, self.preprocessing.network_shape, output_size(self.target))
+
+    def rows(self, buffer: str) -> Array:
+        """Return the raw rows of a buffer: anchor, holdout or reservoir."""
+        return restored_rows(self.buffers[f"{buffer}.inputs"].numpy(), self.input)
+
+    def targets(self, buffer: str) -> Array:
+        """Return the targets of a buffer; classes that came later are ones its rows do not have."""
+        found = self.buffers[f"{buffer}.targets"].numpy()
+        if not self.target.get("multiple"):
+            return found
+        return np.pad(found, ((0, 0), (0, len(self.target["classes"]) - found.shape[1])))
 
     def network(self) -> nn.Sequential:
         """Build the network with these weights, ready to answer."""

@@ -28,6 +28,7 @@ DEFAULT_VALIDATION = 0.1
 """Learning.md asks for an anchor holdout of 10 % that training never saw: the validation rows are it."""
 _LEAST_NORMED = 3
 """One row is held out, and a batch of one has no variance."""
+_CHECKPOINTS = 10
 _MOST_EPOCHS = 60
 """For very few rows, unless asked for."""
 LARGE_BATCH, SMALL_BATCH, SMALL_ROWS = 128, 32, 4096
@@ -61,18 +62,20 @@ def plan_training(
     _check_takes(entry.inputs, architecture, dataset["input"]["kind"])
     entry.check(architecture, network_shape(dataset["input"]))
     batch_size = request.batch_size or entry.recipe.batch_size or _batch_size(dataset["rows"])
+    epochs = request.epochs or _epochs(entry.recipe, dataset["rows"], batch_size)
     plan = request.model_copy(
         update={
             "task": task,
             "architecture": architecture,
-            "epochs": request.epochs or _epochs(entry.recipe, dataset["rows"], batch_size),
+            "epochs": epochs,
             "batch_size": batch_size,
             "optimizer": request.optimizer or Adam(lr=entry.recipe.learning_rate),
             # Who names the optimizer gets its learning rate as it stands; the cosine is for who leaves it to us.
             "schedule": request.schedule or (ConstantSchedule() if request.optimizer else CosineSchedule()),
             "loss": request.loss or TASKS[task].default_loss(),
             "validation": _validation(request, dataset["rows"]),
-            "checkpoints": request.checkpoints or Checkpoints(),
+            # Ten at most: on few rows an epoch is shorter than the writing of a checkpoint.
+            "checkpoints": request.checkpoints or Checkpoints(every_epochs=math.ceil(epochs / _CHECKPOINTS)),
             "seed": request.seed or 0,
         }
     )

@@ -90,6 +90,8 @@ class ArrayFeed:
     def _laid_out(self, inputs: Array) -> Tensor:
         if self.preprocessing.kind == "image":
             inputs = inputs.transpose(0, 3, 1, 2)
+        if inputs.dtype != np.uint8:
+            inputs = inputs.astype(np.float32, copy=False)
         writable = np.ascontiguousarray(inputs)
         return torch.from_numpy(writable if writable.flags.writeable else writable.copy())
 

@@ -91,6 +91,33 @@ def preview(row: Array, input: Json) -> Any:
     return own(row) if own else KINDS[input["kind"]].preview(row, input)
 
 
+def column_values(path: Path, *, filename: str, format: str, input: Json, column: str, limits: ReadLimits) -> list[str]:
+    """Return one column of a file of columns as strings, missing ones empty: what to slice an evaluation by.
+
+    Raises:
+        InvalidError: `column_unknown`, the file has none of that name; `format_unsupported`, it has none at all.
+    """
+    if not any(format == known for known in ("csv", "jsonl", "parquet")):
+        raise InvalidError(
+            f"a file of format {format} has no columns to slice by; csv, jsonl and parquet have",
+            code="format_unsupported",
+            param="slice_by",
+        )
+    from lmaas_server.engine.data.cells import category_of
+    from lmaas_server.engine.data.columns import cleaned
+    from lmaas_server.engine.data.rowfiles import open_rows
+
+    file = open_rows(path, filename, format, input, limits)
+    if column not in file.names:
+        raise InvalidError(
+            f"the dataset has no column {column!r}; it has {', '.join(map(repr, file.names[:30]))}",
+            code="column_unknown",
+            param="slice_by",
+        )
+    cells = (cell for batch in file.batches() for cell in cleaned(batch[column]).to_pylist())
+    return ["" if cell is None else category_of(cell) for cell in cells]
+
+
 def _check_readable(form: str, kind: str) -> None:
     kinds = [k for f, k in (*ARCHIVE_READERS, *FILE_READERS) if f == form]
     if not kinds:

@@ -16,6 +16,7 @@ import torch
 
 from lmaas_server.engine.bundle import Tensors
 from lmaas_server.engine.data.examples import Array, Examples, Json
+from lmaas_server.engine.data.kinds import stored_rows
 from lmaas_server.engine.learning.scoring import outputs_of
 from lmaas_server.engine.learning.setup import Setup
 
@@ -32,10 +33,10 @@ def fill_buffers(setup: Setup) -> tuple[Tensors, Json]:
     holdout = setup.held_rows.take(_holdout_rows(setup.held_rows, generator))
     logits = outputs_of(setup.network, setup.feed, setup.feed.hold(anchor.inputs))
     tensors = {
-        "anchor.inputs": _tensor(anchor.inputs),
+        "anchor.inputs": _tensor(stored_rows(anchor.inputs, anchor.input)),
         "anchor.targets": _tensor(anchor.targets),
         "anchor.outputs": logits,
-        "holdout.inputs": _tensor(holdout.inputs),
+        "holdout.inputs": _tensor(stored_rows(holdout.inputs, holdout.input)),
         "holdout.targets": _tensor(holdout.targets),
     }
     return tensors, {"anchor": len(anchor), "holdout": len(holdout), "reservoir": 0, "reservoir_ids": []}
@@ -44,7 +45,7 @@ def fill_buffers(setup: Setup) -> tuple[Tensors, Json]:
 def balanced_rows(examples: Examples, count: int, generator: np.random.Generator) -> Array:
     """Return indices of up to `count` rows, as evenly over the classes as their sizes allow."""
     order = generator.permutation(len(examples))
-    if not examples.classes or examples.targets is None:
+    if not examples.classes or examples.targets is None or examples.multiple:
         return np.sort(order[:count])
     labels = examples.targets[order]
     rank = np.empty(len(order), dtype=np.int64)  # how many rows of the same class come before

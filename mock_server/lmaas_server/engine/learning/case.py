@@ -20,6 +20,10 @@ from lmaas_server.engine.learning.strategies import Ground, Pool, remember
 from lmaas_server.engine.learning.values import ValueScale
 
 
+_UNLIKELY = -3.0
+"""The logit of a class that is new to a model of several classes a row: one row in twenty."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Memory:
     """Rows of feedback, raw: those of the old reservoir first, then the new ones in order of arrival."""
@@ -43,8 +47,8 @@ class Memory:
         kept = np.array([index for index, name in enumerate(names) if name not in gone], dtype=np.int64)
         inputs, targets = fresh.inputs, fresh.targets
         if len(kept):
-            inputs = np.concatenate([champion.buffers["reservoir.inputs"].numpy()[kept], inputs])
-            targets = np.concatenate([champion.buffers["reservoir.targets"].numpy()[kept], targets])
+            inputs = np.concatenate([champion.rows("reservoir")[kept], inputs])
+            targets = np.concatenate([champion.targets("reservoir")[kept], targets])
         return cls(
             ids=tuple(names[index] for index in kept) + fresh.ids,
             inputs=inputs,
@@ -89,22 +93,28 @@ def _with_classes(champion: Bundle, classes: list[int | str]) -> Bundle:
         return champion
     target = {**champion.target, "classes": classes}
     wider = build_network(champion.architecture, champion.preprocessing.network_shape, len(classes))
-    return replace(champion, target=target, weights=grown(champion.weights, wider.state_dict()))
+    weights = grown(champion.weights, wider.state_dict())
+    if champion.target.get("multiple"):
+        # A yes or no by chance would spoil every row; a class nobody has shown yet is one that rows do not have.
+        old = len(champion.target["classes"])
+        weights["output.weight"][old:] = 0
+        weights["output.bias"][old:] = _UNLIKELY
+    return replace(champion, target=target, weights=weights)
 
 
 def _ground(champion: Bundle, memory: Memory, request: UpdateRequest) -> Ground:
     feed, scale = feed_of(champion.preprocessing), value_scale(champion)
     generator = np.random.default_rng(request.seed or 0)
-    anchor = champion.buffers
     return Ground(
         network=champion.network(),
         feed=feed,
         classes=scale is None,
+        multiple=bool(champion.target.get("multiple")),
         anchor=Pool(
-            inputs=feed.hold(anchor["anchor.inputs"].numpy()),
-            targets=as_learned(anchor["anchor.targets"].numpy(), scale),
+            inputs=feed.hold(champion.rows("anchor")),
+            targets=as_learned(champion.targets("anchor"), scale),
         ),
-        anchor_outputs=anchor["anchor.outputs"],
+        anchor_outputs=champion.buffers["anchor.outputs"],
         memory=Pool(inputs=feed.hold(memory.inputs), targets=as_learned(memory.targets, scale)),
         against=torch.from_numpy(memory.against),
         weights=torch.from_numpy(memory.weights),

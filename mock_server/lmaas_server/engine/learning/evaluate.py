@@ -6,6 +6,7 @@ torchmetrics takes about a second to import: this module is for processes that p
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -22,21 +23,33 @@ from torchmetrics.functional.regression import mean_absolute_error, mean_squared
 from lmaas_server.engine.bundle import Bundle, load_bundle
 from lmaas_server.engine.data.examples import Examples, Json
 from lmaas_server.engine.data.feed import feed_of
+from lmaas_server.engine.data.kinds import check_same_inputs
+from lmaas_server.engine.learning.multilabel import multilabel_figures
 from lmaas_server.engine.learning.scoring import BATCH, outputs_of
 from lmaas_server.engine.learning.setup import learned, relabelled
 from lmaas_server.engine.learning.values import ValueScale
 from lmaas_server.errors import InvalidError
 
+_MOST_SLICES = 50
 _MOST_CLASSES = 1000
 """Above it the confusion matrix alone would be a million numbers of JSON; it is left out."""
 
 
-def evaluate(bundle: Path, examples: Examples, batch_size: int | None = None) -> Json:
+def evaluate(
+    bundle: Path,
+    examples: Examples,
+    batch_size: int | None = None,
+    *,
+    slice_by: str | None = None,
+    slices: Sequence[str] = (),
+) -> Json:
     """Return the metrics of the model in `bundle` on `examples`, as JSON-able numbers.
 
     Classification: `accuracy`, `macro_f1` over the classes that occur, `log_loss`, `calibration_error` (15 bins),
     `confusion_matrix` (rows: truth, columns: answer, in the order of `classes`) and `per_class`. Regression: `mae`,
-    `rmse`, `r2` (averaged over the outputs) and `per_output` where there are several.
+    `rmse`, `r2` (averaged over the outputs) and `per_output` where there are several. Several classes a row:
+    `multilabel_figures`. Where `slices` gives the value of the column `slice_by` in each row, `slices` holds the single
+    figures of the rows of each of its most frequent values.
 
     Raises:
         InvalidError: the rows do not fit the model, or hold classes it does not know.
@@ -47,19 +60,33 @@ def evaluate(bundle: Path, examples: Examples, batch_size: int | None = None) ->
     scale = ValueScale.from_json(model.values) if model.values else None
     feed = feed_of(model.preprocessing)
     outputs = outputs_of(model.network(), feed, feed.hold(known.inputs), batch_size or BATCH)
-    return {"rows": len(examples), **figures_of(outputs, learned(known.targets, scale), model.target, scale)}
+    targets = learned(known.targets, scale)
+    figures = {"rows": len(examples), **figures_of(outputs, targets, model.target, scale)}
+    if slice_by is not None:
+        found = [
+            {"value": value, "rows": len(rows), **_single(figures_of(outputs[rows], targets[rows], model.target, scale))}
+            for value, rows in _rows_by(slices)
+        ]
+        figures["slices"] = {"column": slice_by, "values": found}
+    return figures
+
+
+def _rows_by(slices: Sequence[str]) -> list[tuple[str, list[int]]]:
+    """Return the rows of each value, the most frequent first."""
+    rows: dict[str, list[int]] = {}
+    for row, value in enumerate(slices):
+        rows.setdefault(value, []).append(row)
+    return sorted(rows.items(), key=lambda item: (-len(item[1]), item[0]))[:_MOST_SLICES]
+
+
+def _single(figures: Json) -> Json:
+    return {name: value for name, value in figures.items() if isinstance(value, int | float)}
 
 
 def check_fits(model: Bundle, examples: Examples) -> None:
     """Refuse rows of another kind or shape than the model takes, and targets of another kind."""
-    for key in ("kind", "shape"):
-        if examples.input[key] != model.input[key]:
-            raise InvalidError(
-                f"the dataset's inputs have {key} {examples.input[key]}; the model takes {key} {model.input[key]}",
-                code="input_mismatch",
-                param="dataset",
-            )
-    if examples.target["kind"] != model.target["kind"] or examples.target.get("shape") != model.target.get("shape"):
+    check_same_inputs(examples.input, model.input, what="the model", param="dataset")
+    if any(examples.target.get(key) != model.target.get(key) for key in ("kind", "shape", "multiple")):
         raise InvalidError(
             f"the dataset's targets are {examples.target}; the model gives {model.target['kind']}"
             f" {model.target.get('shape', '')}",
@@ -70,6 +97,8 @@ def check_fits(model: Bundle, examples: Examples) -> None:
 
 def figures_of(outputs: Tensor, targets: Tensor, target: Json, scale: ValueScale | None) -> Json:
     """Return the metrics of a network's outputs; `targets` are as the network learns them."""
+    if target.get("multiple"):
+        return multilabel_figures(outputs, targets, list(target["classes"]))
     if scale is None:
         return _classification(outputs, targets, list(target["classes"]))
     return _regression(scale.restore(outputs), scale.restore(targets))

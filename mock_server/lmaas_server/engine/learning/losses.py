@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lmaas.types import MAE, MSE, CrossEntropy, Huber
+from lmaas.types import MAE, MSE, BinaryCrossEntropy, CrossEntropy, Huber
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 """(batch, outputs) and (batch,) or (batch, outputs) -> ()."""
@@ -26,6 +26,10 @@ def _cross_entropy(spec: Any, targets: Tensor, outputs: int) -> Loss:
         return functional.cross_entropy(logits, labels, weight=weight, label_smoothing=smoothing)
 
     return loss
+
+
+def _binary_cross_entropy(_: Any, __: Tensor, ___: int) -> Loss:
+    return functional.binary_cross_entropy_with_logits
 
 
 def _mse(_: Any, __: Tensor, ___: int) -> Loss:
@@ -46,6 +50,7 @@ def _huber(spec: Any, _: Tensor, __: int) -> Loss:
 
 
 LOSSES: dict[str, Callable[[Any, Tensor, int], Loss]] = {
+    "binary_cross_entropy": _binary_cross_entropy,
     "cross_entropy": _cross_entropy,
     "huber": _huber,
     "mae": _mae,
@@ -53,6 +58,6 @@ LOSSES: dict[str, Callable[[Any, Tensor, int], Loss]] = {
 }
 
 
-def build_loss(spec: CrossEntropy | MSE | MAE | Huber, targets: Tensor, outputs: int) -> Loss:
+def build_loss(spec: CrossEntropy | BinaryCrossEntropy | MSE | MAE | Huber, targets: Tensor, outputs: int) -> Loss:
     """Return the loss a request asks for; `targets` are those of the training rows."""
     return LOSSES[spec.type](spec, targets, outputs)

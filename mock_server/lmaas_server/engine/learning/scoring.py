@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from lmaas_server.engine.data.feed import Feed
+from lmaas_server.engine.data.feed import Feed, Held
 from lmaas_server.engine.learning.losses import Loss
 from lmaas_server.engine.learning.values import ValueScale
 
@@ -13,7 +13,7 @@ BATCH = 1024
 
 
 @torch.inference_mode()
-def outputs_of(network: nn.Module, feed: Feed, held: Tensor, batch_size: int = BATCH) -> Tensor:
+def outputs_of(network: nn.Module, feed: Feed, held: Held, batch_size: int = BATCH) -> Tensor:
     """Return the outputs for all rows that `feed` holds: (rows, outputs)."""
     training = network.training
     network.eval()
@@ -26,6 +26,8 @@ def outputs_of(network: nn.Module, feed: Feed, held: Tensor, batch_size: int = B
 def epoch_figures(outputs: Tensor, targets: Tensor, loss: Loss, scale: ValueScale | None) -> dict[str, float]:
     """Return the loss and the figures of `Task.epoch_metrics`; `targets` are as the network learns them."""
     figures = {"loss": float(loss(outputs, targets))}
+    if scale is None and targets.is_floating_point():
+        return figures | _several(outputs > 0, targets > 0)
     if scale is None:
         return figures | {"accuracy": float((outputs.argmax(dim=1) == targets).float().mean())}
     error = (outputs - targets) * scale.std
@@ -36,3 +38,10 @@ def epoch_figures(outputs: Tensor, targets: Tensor, loss: Loss, scale: ValueScal
         "rmse": float(error.square().mean().sqrt()),
         "r2": float(1 - squares / spread) if spread > 0 else 0.0,
     }
+
+
+def _several(said: Tensor, true: Tensor) -> dict[str, float]:
+    """Return how many rows have all their classes right, and F1 over all classes of all rows."""
+    both, either = int((said & true).sum()), int(said.sum() + true.sum())
+    right = (said == true).all(dim=1)
+    return {"accuracy": float(right.float().mean()), "micro_f1": 2 * both / either if either else 1.0}

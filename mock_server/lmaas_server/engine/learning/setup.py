@@ -220,6 +220,15 @@ def _network(
     return network.train()
 
 
+def class_counts(examples: Examples) -> Array:
+    """Return how many rows have each class."""
+    if examples.targets is None:
+        return np.zeros(len(examples.classes), dtype=np.int64)
+    if examples.multiple:
+        return examples.targets.sum(axis=0).astype(np.int64)
+    return np.bincount(examples.targets, minlength=len(examples.classes))
+
+
 def _messages(train_rows: Examples, held_rows: Examples) -> tuple[Message, ...]:
     rows = {"training_rows": len(train_rows), "validation_rows": len(held_rows)}
     found = [Message("info", f"{len(train_rows):,} rows to train on, {len(held_rows):,} held out", rows)]

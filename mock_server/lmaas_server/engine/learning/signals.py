@@ -86,8 +86,9 @@ def read_signals(feedback: Iterable[Item], target: Json, shape: tuple[int, ...],
     fresh = [item for item in latest if _row_key(item) not in kept_back]
     classes = list(target.get("classes", ()))
     for item in fresh:
-        if target["kind"] == "class" and item["kind"] == "label" and item["value"] not in classes:
-            classes.append(item["value"])
+        if target["kind"] == "class" and item["kind"] == "label":
+            named = item["value"] if target.get("multiple") else [item["value"]]
+            classes += [label for label in dict.fromkeys(named) if label not in classes]
     return Signals(
         fresh=_rows(fresh, target, classes, shape),
         held=_rows(held, target, classes, shape),
@@ -117,12 +118,24 @@ def _read(item: Item, target: Json) -> tuple[Any, bool] | None:
         return None
     if target["kind"] == "value":
         return _read_value(item, target)
+    if target.get("multiple"):
+        return _read_several(item, target)
     if item["kind"] == "label":
         return (item["value"], False) if _is_label(item["value"], target["classes"]) else None
     shown, value = item.get("shown"), item["value"]
     if shown not in target["classes"] or value not in _RATINGS:
         return None
     return shown, not _RATINGS[value]
+
+
+def _read_several(item: Item, target: Json) -> tuple[Any, bool] | None:
+    """Read a list of classes; a thumb up means those that were shown, a thumb down does not say which are wrong."""
+    labels = item["value"] if item["kind"] == "label" else item.get("shown")
+    if item["kind"] == "rating" and _RATINGS.get(item["value"]) is not True:
+        return None
+    if not isinstance(labels, list | tuple) or not all(_is_label(label, target["classes"]) for label in labels):
+        return None
+    return list(labels), False
 
 
 def _is_label(value: object, classes: list[int | str]) -> bool:
@@ -145,7 +158,11 @@ def _rows(items: list[Item], target: Json, classes: list[int | str], shape: tupl
     read = [found for item in items if (found := _read(item, target)) is not None]
     index_of = {label: index for index, label in enumerate(classes)}
     targets: Array
-    if target["kind"] == "class":
+    if target.get("multiple"):
+        targets = np.zeros((len(read), len(classes)), dtype=np.float32)
+        for row, (labels, _) in enumerate(read):
+            targets[row, [index_of[label] for label in labels if label in index_of]] = 1
+    elif target["kind"] == "class":
         # A class that only the holdout names is one the candidate cannot know: -1 is never right.
         targets = np.array([index_of.get(label, -1) for label, _ in read], dtype=np.int64)
     else:
@@ -153,7 +170,7 @@ def _rows(items: list[Item], target: Json, classes: list[int | str], shape: tupl
     inputs = np.stack([np.asarray(item["inputs"]).reshape(shape) for item in items]) if items else np.empty((0, *shape))
     return Rows(
         ids=tuple(item["id"] for item in items),
-        inputs=inputs if inputs.dtype == np.uint8 else inputs.astype(np.float32),
+        inputs=inputs,
         targets=targets,
         against=np.array([against for _, against in read], dtype=bool),
         weights=np.array([item.get("weight") or 1.0 for item in items], dtype=np.float32),

@@ -16,7 +16,7 @@ def split_rows(examples: Examples, fraction: float, seed: int) -> tuple[Array, A
     count = len(examples)
     wanted = min(max(1, round(count * fraction)), count - 1)
     order = np.random.default_rng(seed).permutation(count)
-    if examples.target["kind"] != "class" or examples.targets is None:
+    if examples.target["kind"] != "class" or examples.targets is None or examples.multiple:
         held = order[:wanted]
     else:
         held = _stratified(order, examples.targets[order], wanted, len(examples.classes))

@@ -22,7 +22,7 @@ from torch.nn import functional
 
 from lmaas.types import Adam, OneCycle
 from lmaas_server.engine.data.examples import Array
-from lmaas_server.engine.data.feed import Feed
+from lmaas_server.engine.data.feed import Feed, Held, joined
 from lmaas_server.engine.learning.optimizers import build_optimizer, set_learning_rate
 from lmaas_server.engine.learning.reservoir import Reservoir
 from lmaas_server.engine.learning.schedules import build_schedule
@@ -40,7 +40,7 @@ CONSOLIDATE_EPOCHS = 10
 class Pool:
     """Rows as a Feed holds them, with their targets."""
 
-    inputs: Tensor
+    inputs: Held
     targets: Tensor
 
     def __len__(self) -> int:
@@ -57,6 +57,8 @@ class Ground:
     network: nn.Module
     feed: Feed
     classes: bool
+    multiple: bool = False
+    """Whether a row has any number of classes."""
     anchor: Pool
     anchor_outputs: Tensor
     memory: Pool
@@ -124,7 +126,12 @@ def remember(ground: Ground, rows: Array) -> None:
     """Put rows into the reservoir; what only says what a row is not cannot be replayed."""
     for row in rows.tolist():
         if not ground.against[row]:
-            ground.reservoir.add(row, int(ground.memory.targets[row]) if ground.classes else None)
+            ground.reservoir.add(row, _place_in_reservoir(ground, row))
+
+
+def _place_in_reservoir(ground: Ground, row: int) -> int | None:
+    """Return the class whose room a row takes; values and sets of classes share one."""
+    return int(ground.memory.targets[row]) if ground.classes and not ground.multiple else None
 
 
 def _shuffled(ground: Ground, epochs: int) -> Iterator[Array]:
@@ -138,7 +145,7 @@ def _replay_loss(ground: Ground, rows: Array) -> Tensor:
     drawn = ground.reservoir.draw(BATCH)
     held = ground.memory.inputs
     parts = [ground.feed.batch(part) for part in (held[rows], ground.anchor.inputs[anchors], held[drawn]) if len(part)]
-    outputs = ground.network(torch.cat(parts))  # (new + anchor + reservoir, outputs)
+    outputs = ground.network(joined(parts))  # (new + anchor + reservoir, outputs)
     new, anchor, remembered = outputs.split([len(rows), len(anchors), len(drawn)])
     champion = ground.anchor_outputs[anchors]  # (anchor, old outputs)
     loss = _signal_loss(ground, new, rows)
@@ -152,7 +159,9 @@ def _replay_loss(ground: Ground, rows: Array) -> Tensor:
 def _signal_loss(ground: Ground, outputs: Tensor, rows: Array) -> Tensor:
     """Return the weighted loss of what feedback says: for a class, or -log(1 - p) against it."""
     targets, weights = ground.memory.targets[rows], ground.weights[rows]
-    if not ground.classes:
+    if ground.multiple:
+        losses = functional.binary_cross_entropy_with_logits(outputs, targets, reduction="none").mean(dim=1)
+    elif not ground.classes:
         losses = (outputs - targets).square().mean(dim=1)
     else:
         likelihood = functional.log_softmax(outputs, dim=1).gather(1, targets[:, None])[:, 0]
@@ -163,6 +172,8 @@ def _signal_loss(ground: Ground, outputs: Tensor, rows: Array) -> Tensor:
 
 
 def _plain_loss(ground: Ground, outputs: Tensor, targets: Tensor) -> Tensor:
+    if ground.multiple:
+        return functional.binary_cross_entropy_with_logits(outputs, targets)
     return functional.cross_entropy(outputs, targets) if ground.classes else functional.mse_loss(outputs, targets)
 
 

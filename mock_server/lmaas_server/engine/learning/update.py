@@ -17,6 +17,7 @@ from lmaas.types import TrainingRequest, UpdateRequest, Validation
 from lmaas_server.engine.bundle import Bundle, copied, load_bundle, save_bundle
 from lmaas_server.engine.data.examples import Examples, Json
 from lmaas_server.engine.data.feed import feed_of
+from lmaas_server.engine.data.kinds import stored_rows
 from lmaas_server.engine.learning.case import Case
 from lmaas_server.engine.learning.scoring import outputs_of
 from lmaas_server.engine.learning.setup import relabelled
@@ -139,8 +140,8 @@ def _retrain(
 def _holdout(champion: Bundle, examples: Examples) -> Examples:
     return replace(
         examples,
-        inputs=champion.buffers["holdout.inputs"].numpy(),
-        targets=champion.buffers["holdout.targets"].numpy(),
+        inputs=champion.rows("holdout"),
+        targets=champion.targets("holdout"),
         target=champion.target,
     )
 
@@ -166,9 +167,9 @@ def _save(case: Case, verdict: Verdict, directory: Path) -> None:
     model, memory = verdict.model, case.memory
     feed = feed_of(model.preprocessing)
     buffers = dict(model.buffers)
-    buffers["anchor.outputs"] = outputs_of(model.network(), feed, feed.hold(buffers["anchor.inputs"].numpy()))
+    buffers["anchor.outputs"] = outputs_of(model.network(), feed, feed.hold(model.rows("anchor")))
     kept = case.ground.reservoir.rows()
-    buffers["reservoir.inputs"] = torch.from_numpy(memory.inputs[kept])
+    buffers["reservoir.inputs"] = torch.from_numpy(stored_rows(memory.inputs[kept], model.input))
     buffers["reservoir.targets"] = torch.from_numpy(memory.targets[kept])
     ids = [memory.ids[index] for index in kept]
     info = {**model.buffers_info, "reservoir": len(ids), "reservoir_ids": ids}

@@ -84,6 +84,9 @@ def _scores(case: Case, model: Bundle, rows: Rows) -> Array:
     outputs = outputs_of(model.network(), feed, feed.hold(rows.inputs))
     scale = value_scale(model)
     if scale is None:
+        if case.champion.target.get("multiple"):
+            exact: Array = ((outputs > 0).numpy() == (rows.targets > 0)).all(axis=1)
+            return exact.astype(np.float64)
         right: Array = np.equal(outputs.argmax(dim=1).numpy(), rows.targets) != rows.against
         return right.astype(np.float64)
     spread = (value_scale(case.champion) or scale).std.numpy()
@@ -93,11 +96,11 @@ def _scores(case: Case, model: Bundle, rows: Rows) -> Array:
 
 
 def _holdout_rows(champion: Bundle) -> Rows:
-    targets = champion.buffers["holdout.targets"].numpy()
+    targets = champion.targets("holdout")
     count = len(targets)
     return Rows(
         ids=("",) * count,
-        inputs=champion.buffers["holdout.inputs"].numpy(),
+        inputs=champion.rows("holdout"),
         targets=targets if champion.values is None else targets.reshape(count, -1),
         against=np.zeros(count, dtype=bool),
         weights=np.ones(count, dtype=np.float32),

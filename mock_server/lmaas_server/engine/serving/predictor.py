@@ -24,6 +24,9 @@ MAX_BATCH = 1024
 """Rows that go through the network at once; more are cut, so that memory follows the model and not the request."""
 
 
+_HALF = 0.5
+
+
 class Predictor:
     """A model that answers."""
 
@@ -33,6 +36,7 @@ class Predictor:
         self.target = bundle.target
         self.parameters = bundle.parameters
         self.nbytes = sum(tensor.nbytes for tensor in bundle.weights.values())
+        self._multiple = bool(bundle.target.get("multiple"))
         self._classes: list[int | str] = list(bundle.target.get("classes", ()))
         self._feed = feed_of(bundle.preprocessing)
         self._network: nn.Sequential = bundle.network().requires_grad_(requires_grad=False)
@@ -48,12 +52,14 @@ class Predictor:
 
     def warm(self) -> None:
         """Answer one row of zeros, so that the first real one meets allocated memory and chosen kernels."""
-        self.predict(np.zeros((1, *self.input["shape"]), dtype=np.uint8))
+        text = self.input["kind"] == "text"
+        self.predict(["warm"] if text else np.zeros((1, *self.input["shape"]), dtype=np.uint8))
 
     def predict(
         self, inputs: Array | Sequence[Any], *, top_k: int | None = None, probabilities: bool = False
     ) -> list[Json]:
-        """Return one output per row: `{label, score, probabilities?, top?}`, `{value}`, or `{error: {code, message}}`.
+        """Return one output per row: `{label, score, probabilities?, top?}`, `{labels, scores, ...}`, `{value}`, or
+        `{error: {code, message}}`.
 
         Args:
             inputs: an array of (rows, *shape) or a list of rows as JSON brings them.
@@ -65,7 +71,12 @@ class Predictor:
             return []
         outputs = self._outputs(rows)  # (rows, outputs)
         _note_overflow(outputs, errors)
-        answers = self._values(outputs) if self._scale else self._labels(outputs, top_k, probabilities)
+        if self._scale:
+            answers = self._values(outputs)
+        elif self._multiple:
+            answers = self._sets(outputs, top_k, probabilities)
+        else:
+            answers = self._labels(outputs, top_k, probabilities)
         for index, error in errors.items():
             answers[index] = {"error": {"code": error.code, "message": error.message}}
         return answers
@@ -79,7 +90,8 @@ class Predictor:
         rows, errors = rows_from_json(inputs, self.input)
         outputs = self._outputs(rows)  # (rows, outputs)
         _note_overflow(outputs, errors)
-        answers = self._scale.restore(outputs) if self._scale else outputs.softmax(dim=1)
+        shares = outputs.sigmoid() if self._multiple else outputs.softmax(dim=1)
+        answers = self._scale.restore(outputs) if self._scale else shares
         array = answers.numpy().astype(np.float32)
         array[list(errors)] = np.nan
         return array[:, 0] if self._scale and not self.target["shape"] else array, errors
@@ -106,6 +118,21 @@ class Predictor:
             best = shares.topk(min(top_k, len(classes)), dim=1)
             for answer, row, places in zip(answers, best.values.tolist(), best.indices.tolist(), strict=True):
                 answer["top"] = [{"label": classes[i], "score": score} for i, score in zip(places, row, strict=True)]
+        return answers
+
+    def _sets(self, logits: Tensor, top_k: int | None, probabilities: bool) -> list[Json]:
+        """Return the classes of each row with a probability of at least a half, likeliest first."""
+        classes = self._classes
+        answers: list[Json] = []
+        for row in logits.sigmoid().tolist():
+            ranked = sorted(range(len(row)), key=row.__getitem__, reverse=True)
+            given = [place for place in ranked if row[place] >= _HALF]
+            answer: Json = {"labels": [classes[i] for i in given], "scores": [row[i] for i in given]}
+            if probabilities:
+                answer["probabilities"] = row
+            if top_k:
+                answer["top"] = [{"label": classes[i], "score": row[i]} for i in ranked[:top_k]]
+            answers.append(answer)
         return answers
 
     def _values(self, outputs: Tensor) -> list[Json]:

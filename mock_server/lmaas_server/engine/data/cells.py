@@ -1,0 +1,96 @@
+"""One cell of a table: what counts as missing, a number, a date, a category. Knows no columns, no files and no torch.
+
+The same rules hold for a csv, where all cells are strings, and for the JSON of a prediction, so that a row means the
+same wherever it comes from.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from datetime import UTC, datetime
+from hashlib import blake2b
+from typing import Any
+
+import orjson
+
+MISSING = frozenset({"", "?", "N/A", "NA", "NULL", "NaN", "None", "nan", "null"})
+NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,4})?$"
+DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?(Z|[+-][0-9]{2}:?[0-9]{2})?)?$"
+EXACT = 2**53
+"""Whole numbers below it are exact as floats."""
+
+_NUMBER, _DATE = re.compile(NUMBER), re.compile(DATE)
+
+Cell = float | str | list[Any] | None
+
+
+def cell_of(value: Any) -> Cell:
+    """Return a value of JSON as a cell: a float, a string without white space around it, a list, or None for missing."""
+    if value is None:
+        return None
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return None if math.isnan(value) else value
+    if isinstance(value, int):
+        try:
+            return float(value)
+        except OverflowError:
+            return math.inf if value > 0 else -math.inf
+    if isinstance(value, str):
+        text = value.strip()
+        return None if text in MISSING else text
+    if isinstance(value, list | tuple):
+        return list(value)
+    return as_string(value)
+
+
+def as_string(cell: Any) -> str:
+    """Return a cell as a csv would hold it: 3, not 3.0, and true, not True."""
+    if isinstance(cell, str):
+        return cell
+    if isinstance(cell, bool):
+        return "true" if cell else "false"
+    if isinstance(cell, float):
+        return str(int(cell)) if abs(cell) < EXACT and cell.is_integer() else repr(cell)
+    try:
+        return orjson.dumps(cell, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+    except (TypeError, ValueError):
+        return str(cell)
+
+
+def number_of(cell: Cell) -> float | None:
+    """Return a cell as a number; None where it is none. `true` and `false` are 1 and 0."""
+    if isinstance(cell, float):
+        return cell
+    if isinstance(cell, str):
+        if _NUMBER.match(cell):
+            return float(cell)
+        return {"true": 1.0, "false": 0.0}.get(cell.lower())
+    return None
+
+
+def seconds_of(cell: Cell) -> float | None:
+    """Return a date of ISO 8601 as seconds since 1970, in UTC where it says nothing else; None where it is none."""
+    if not isinstance(cell, str) or not _DATE.match(cell):
+        return None
+    try:
+        moment = datetime.fromisoformat(cell)
+    except ValueError:
+        return None
+    try:
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except OverflowError:
+        return None
+
+
+def category_of(cell: Cell) -> str:
+    """Return a cell as the name of a category."""
+    text = as_string(cell)
+    return text.lower() if text in {"True", "False", "TRUE", "FALSE"} else text
+
+
+def code_of(category: str) -> float:
+    """Return a category's code, a whole number of 52 bits: a hash, so that no vocabulary is needed to write a row."""
+    return float(int.from_bytes(blake2b(category.encode("utf-8", "replace"), digest_size=8).digest()) >> 12)
