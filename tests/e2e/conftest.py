@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import inspect
 import socket
-import struct
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -86,14 +85,13 @@ class LosingProxy:
 
     def _serve(self, client: socket.socket) -> None:
         with client, socket.create_connection(self._upstream) as server, contextlib.suppress(OSError):
-            line = threading.local()
             line = {"now": b""}
             threading.Thread(target=self._pump, args=(client, server, line), daemon=True).start()
             while answer := server.recv(65536):
                 if line["now"] in self.lose:
                     self.lose.remove(line["now"])
-                    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                    return  # closing now sends a reset: the answer never arrives
+                    client.shutdown(socket.SHUT_RDWR)  # the answer never arrives
+                    return
                 client.sendall(answer)
 
     def _pump(self, client: socket.socket, server: socket.socket, line: dict[str, bytes]) -> None:
