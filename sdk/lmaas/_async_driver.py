@@ -12,10 +12,10 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any, Self, TypeAlias
 
+from lmaas._digest import Digest
 from lmaas._driver import (
     WIRE_ERRORS,
     AsyncHttpClient,
-    Digest,
     Driver,
     HttpResponse,
     failure,

@@ -12,12 +12,12 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
-from hashlib import sha256
 from importlib.util import find_spec
 from typing import Any, Self, TypeAlias
 
+from lmaas._digest import Digest, sending
 from lmaas._redact import redacted_headers, redacted_url
 from lmaas._request import (
     Action,
@@ -98,32 +98,6 @@ WIRE_ERRORS = (httpx.TransportError, httpx.DecodingError)
 
 
 @dataclass(slots=True)
-class Digest:
-    """The sha256 of a file while it is sent, and how far that has come."""
-
-    upload: Upload
-    key: str
-    hash: Any = field(default_factory=sha256)
-    sent: int = 0
-
-    def seen(self, block: bytes) -> None:
-        """Note a block that has been sent."""
-        self.hash.update(block)
-        self.sent += len(block)
-        if self.upload.on_progress is not None:
-            self.upload.on_progress(self.sent, self.upload.size)
-
-
-def _sending(digest: Digest) -> Iterator[bytes]:
-    """Yield an upload's bytes."""
-    yield digest.upload.head(digest.key)
-    for block in digest.upload.blocks():
-        yield block
-        digest.seen(block)
-    yield digest.upload.tail(digest.key)
-
-
-@dataclass(slots=True)
 class Prepared:
     """An attempt as httpx takes it."""
 
@@ -167,7 +141,7 @@ class Driver:
         return redacted_url(self._base_url)
 
     def _prepare(
-        self, attempt: Attempt, http: httpx.Client | AsyncHttpClient, sending: Callable[[Digest], Any]
+        self, attempt: Attempt, http: httpx.Client | AsyncHttpClient, send: Callable[[Digest], Any]
     ) -> Prepared:
         request = attempt.request
         url = self._base_url + request.path
@@ -177,7 +151,7 @@ class Driver:
         digest, content = None, request.body
         if isinstance(content, Upload):
             digest = Digest(content, attempt.key or "")
-            content = sending(digest)
+            content = send(digest)
         built = http.build_request(
             request.method, url, headers=headers, content=content, timeout=_timeouts(attempt, stream=request.stream)
         )
@@ -275,7 +249,7 @@ class SyncDriver(Driver):
 
     def _attempt(self, attempt: Attempt) -> Answer | TransportError:
         self._unclosed = True
-        prepared = self._prepare(attempt, self._http, _sending)
+        prepared = self._prepare(attempt, self._http, sending)
         timed = attempt.time_left is not None
         try:
             response = self._http.send(prepared.request, stream=attempt.request.stream or timed)
