@@ -80,7 +80,8 @@ def decoded(inputs: bytes, content_type: str) -> Any:
 
 
 def _line(item: FeedbackRecord, prediction: PredictionRecord) -> Json:
-    shown = prediction.outputs[item.index].get("label") if item.index < len(prediction.outputs) else None
+    output = prediction.outputs[item.index] if item.index < len(prediction.outputs) else {}
+    shown = output.get("label", output.get("labels"))
     return {
         "id": item.id,
         "prediction_id": item.prediction_id,

@@ -9,6 +9,7 @@ from typing import Any
 
 from lmaas.types import DatasetCreate
 from lmaas_server.engine.data.examples import ReadLimits
+from lmaas_server.engine.data.kinds import input_spec, target_spec
 from lmaas_server.engine.data.reader import preview, read_dataset
 from lmaas_server.errors import ConflictError, InvalidError, MissingError
 from lmaas_server.records import DatasetRecord, Json, PageRequest, new_id
@@ -29,12 +30,13 @@ class DatasetService:
         artifacts: Artifacts,
         *,
         max_unpacked_bytes: int,
+        max_memory_bytes: int = 256 << 20,
         announce: Callable[[], None],
         clock: Callable[[], float],
     ) -> None:
         self._storage = storage
         self._artifacts = artifacts
-        self._limits = ReadLimits(max_unpacked_bytes=max_unpacked_bytes)
+        self._limits = ReadLimits(max_unpacked_bytes=max_unpacked_bytes, max_memory_bytes=max_memory_bytes)
         self._announce = announce
         self._clock = clock
 
@@ -65,7 +67,7 @@ class DatasetService:
             filename=filename or "file",
             format=fields.format,
             input=None if fields.input is None else fields.input.model_dump(exclude_none=True),
-            target=None if fields.target is None else fields.target.model_dump(),
+            target=None if fields.target is None else fields.target.model_dump(exclude_none=True),
             limits=self._limits,
         )
         record = DatasetRecord(
@@ -107,18 +109,27 @@ class DatasetService:
         """Return rows as people read them, after the row `page.after`, and whether there are more."""
         record, path = self.content(id)
         first = _index_after(page, record.rows)
+        step = 1 if page.order == "asc" else -1
+        last = min(record.rows, first + page.limit) if step == 1 else max(-1, first - page.limit)
+        return self._rows(record, path, range(first, last, step)), 0 <= last < record.rows
+
+    def _rows(self, record: DatasetRecord, path: Path, rows: range) -> list[Json]:
+        if {"column", "columns"} & record.input.keys():
+            # Imported late: only files of columns need what reads them.
+            from lmaas_server.engine.data.peek import peek
+
+            about = {"filename": record.name, "format": record.format, "input": record.input, "target": record.target}
+            shown = peek(path, rows=rows, limits=self._limits, **about)
+            return [{"index": index, **row} for index, row in zip(rows, shown, strict=True)]
         examples = read_dataset(
             path,
             filename=record.name,
             format=record.format,
-            input={key: value for key, value in record.input.items() if key in {"kind", "size", "channels"}},
-            target={"kind": record.target["kind"]},
+            input=input_spec(record.input),
+            target=target_spec(record.target),
             limits=self._limits,
         )
-        step = 1 if page.order == "asc" else -1
-        last = min(record.rows, first + page.limit) if step == 1 else max(-1, first - page.limit)
-        rows = [_row(examples, index) for index in range(first, last, step)]
-        return rows, 0 <= last < record.rows
+        return [_row(examples, index) for index in rows]
 
     def delete(self, id: str) -> None:
         """Remove a dataset and its file.

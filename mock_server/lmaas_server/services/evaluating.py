@@ -42,6 +42,7 @@ class EvaluationService:
         model = self._sources.model(request.model)
         dataset = self._sources.dataset(request.dataset)
         _check_fits(model, dataset)
+        _check_slice(request.slice_by, dataset)
         record = JobRecord(
             id=id,
             type="evaluation",
@@ -68,6 +69,7 @@ class EvaluationKind:
             "bundle": self._sources.bundle(job.request["model"]),
             "dataset": self._sources.dataset_spec(job.request["dataset"]),
             "batch_size": job.request["batch_size"],
+            "slice_by": job.request.get("slice_by"),
         }
         return Work(entry="lmaas_server.jobs.work:run_evaluation", spec=spec, listens=False)
 
@@ -78,7 +80,9 @@ class EvaluationKind:
 
 
 def _check_fits(model: ModelRecord, dataset: DatasetRecord) -> None:
-    for key in ("kind", "shape"):
+    table = dataset.input["kind"] == model.input["kind"] == "table"
+    # A table may hold more columns than the model takes, in another order: it is read as the model's was.
+    for key in () if table else ("kind", "shape"):
         if dataset.input.get(key) != model.input.get(key):
             raise InvalidError(
                 f"The inputs of {dataset.id} have {key} {dataset.input.get(key)}; {model.id} takes {key} "
@@ -86,10 +90,35 @@ def _check_fits(model: ModelRecord, dataset: DatasetRecord) -> None:
                 code="input_mismatch",
                 param="dataset",
             )
-    if dataset.target["kind"] != model.target["kind"]:
+    lacking = sorted({column["name"] for column in model.input.get("columns", ())} - set(_columns(dataset)))
+    if table and lacking:
+        raise InvalidError(
+            f"{dataset.id} lacks columns that {model.id} takes: {', '.join(lacking[:20])}.",
+            code="input_mismatch",
+            param="dataset",
+        )
+    if any(dataset.target.get(key) != model.target.get(key) for key in ("kind", "multiple")):
         raise InvalidError(
             f"The targets of {dataset.id} are of kind {dataset.target['kind']}; "
             f"{model.id} gives {model.target['kind']}.",
             code="target_mismatch",
             param="dataset",
         )
+
+
+def _check_slice(column: str | None, dataset: DatasetRecord) -> None:
+    if column is None or column in _columns(dataset):
+        return
+    known = ", ".join(_columns(dataset)[:30]) or "none"
+    raise InvalidError(
+        f"{dataset.id} has no column {column!r} to slice by; its columns: {known}.",
+        code="column_unknown",
+        param="slice_by",
+    )
+
+
+def _columns(dataset: DatasetRecord) -> list[str]:
+    """Return the names of all columns of the file, whatever they are used for."""
+    own = [column["name"] for column in dataset.input.get("columns") or ()]
+    text = [dataset.input["column"]] if "column" in dataset.input else []
+    return own + text + list(dataset.input.get("unused") or ())

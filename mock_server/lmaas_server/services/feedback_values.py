@@ -2,7 +2,8 @@
 
 | kind          | a model of classes                       | a model of values                  |
 |---------------|------------------------------------------|------------------------------------|
-| label         | a class, or a new one of the same type   | a number, or as many as it gives   |
+| label         | a class, or a new one of the same type;  | a number, or as many as it gives   |
+|               | a list of them where a row has several   |                                    |
 | rating        | 1 or -1, true or false                   | the same                           |
 | metric        | `{"name": ..., "value": number}`         | the same                           |
 | comment       | text                                     | the same                           |
@@ -22,6 +23,7 @@ __all__ = ["checked_value"]
 
 _MAX_TEXT = 65_536
 _MAX_LABEL = 256
+_MAX_CLASSES = 1000
 _INT64 = 2**63
 _SHOWN_CLASSES = 20
 _SHOWN_CHARACTERS = 60
@@ -41,7 +43,15 @@ def _label(value: Any, model: ModelRecord, param: str) -> Any:
     return _TARGETS[model.target["kind"]](value, model, param)
 
 
-def _class(value: Any, model: ModelRecord, param: str) -> int | str:
+def _class(value: Any, model: ModelRecord, param: str) -> int | str | list[int | str]:
+    if not model.target.get("multiple"):
+        return _one_class(value, model, param)
+    if not isinstance(value, list) or len(value) > _MAX_CLASSES:
+        raise _wrong(param, value, f"a row of {model.id} has any number of classes; send a list of them, [] for none")
+    return list(dict.fromkeys(_one_class(item, model, f"{param}[{place}]") for place, item in enumerate(value)))
+
+
+def _one_class(value: Any, model: ModelRecord, param: str) -> int | str:
     classes = model.target.get("classes") or []
     wanted = str if classes and isinstance(classes[0], str) else int
     fits = type(value) is wanted and (

@@ -43,7 +43,7 @@ class Examples:
         return len(self.inputs)
 
     def __repr__(self) -> str:
-        kind, shape = self.input["kind"], tuple(self.input["shape"])
+        kind, shape = self.input["kind"], tuple(self.input.get("shape", ()))
         return f"Examples({len(self)} rows, {kind} {shape}, target={self.target['kind']})"
 
     @property

@@ -154,7 +154,8 @@ def restored_rows(stored: Array, description: Json) -> Array:
 
 def input_spec(description: Json) -> Json:
     """Return what to ask of the reader so that a file is read as the one described was."""
-    return {"kind": description["kind"], **KINDS[description["kind"]].spec(description)}
+    kind = KINDS.get(description["kind"])  # conversations are read in one way only
+    return {"kind": description["kind"], **(kind.spec(description) if kind else {})}
 
 
 def target_spec(described: Json) -> Json:

@@ -95,7 +95,7 @@ def _types(found: Any, asked: dict[str, str], targets: tuple[str, ...], *, exact
                 code="column_unknown",
                 param=f"input.columns.{name}",
             )
-    if exact:  # the columns of a model or of an earlier reading, in their order, whatever this file looks like
+    if exact:  # the columns of a model or of an earlier reading, in their order, whatever else this file holds
         return asked
     types = {name: asked.get(name) or found.tallies[name].type for name in names if name not in targets}
     types = {name: type for name, type in types.items() if type != "ignore"}

@@ -48,7 +48,8 @@ def read(path: Path, filename: str, form: str, spec: Json, target: Json, limits:
         targets.add(batch, first)
     values, described = targets.finish()
     description: Json = {"kind": KIND, "shape": [], "dtype": "text", "row_bytes": width, "column": column}
-    description |= {"max_bytes": longest, "longer": cut}
+    unused = [name for name in found.file.names if name != column]
+    description |= {"max_bytes": longest, "longer": cut, "unused": unused}
     description |= {key: spec[key] for key in ("encoding", "delimiter", "header") if spec.get(key) is not None}
     return Examples(inputs=inputs, targets=values, format=form, input=description, target=described)
 

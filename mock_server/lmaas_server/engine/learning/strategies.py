@@ -164,10 +164,12 @@ def _signal_loss(ground: Ground, outputs: Tensor, rows: Array) -> Tensor:
     elif not ground.classes:
         losses = (outputs - targets).square().mean(dim=1)
     else:
-        likelihood = functional.log_softmax(outputs, dim=1).gather(1, targets[:, None])[:, 0]
-        # 1 - p is kept off 0: where the model is certain and wrong, the gradient must stay finite.
-        unlikelihood = torch.log1p(-likelihood.exp().clamp(max=1 - 1e-6))
-        losses = -torch.where(ground.against[rows], unlikelihood, likelihood)
+        everything = outputs.logsumexp(dim=1)
+        likelihood = outputs.gather(1, targets[:, None])[:, 0] - everything
+        # log(1 - p) as the log of the other classes' share: computed from p it has no gradient where the model is
+        # certain, which is just where being told that it is wrong matters.
+        others = outputs.scatter(1, targets[:, None], -torch.inf).logsumexp(dim=1)
+        losses = -torch.where(ground.against[rows], others - everything, likelihood)
     return (losses * weights).sum() / weights.sum()
 
 

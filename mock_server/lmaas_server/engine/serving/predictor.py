@@ -7,24 +7,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from lmaas.types import PredictionParameters
 from lmaas_server.engine.bundle import Bundle, load_bundle
 from lmaas_server.engine.data.examples import Array, Json
 from lmaas_server.engine.data.feed import feed_of
 from lmaas_server.engine.data.reader import rows_from_json
 from lmaas_server.engine.learning.values import ValueScale
-from lmaas_server.errors import ServiceError
+from lmaas_server.errors import InvalidError, ServiceError
 
 MAX_BATCH = 1024
 """Rows that go through the network at once; more are cut, so that memory follows the model and not the request."""
 
 
 _HALF = 0.5
+_PARAMETERS = {"top_k", "probabilities"}
 
 
 class Predictor:
@@ -55,6 +57,33 @@ class Predictor:
         text = self.input["kind"] == "text"
         self.predict(["warm"] if text else np.zeros((1, *self.input["shape"]), dtype=np.uint8))
 
+    def answer(self, inputs: Array | Sequence[Any], parameters: PredictionParameters) -> list[Json]:
+        """Return one output per row, as `predict` does.
+
+        Raises:
+            InvalidError: `parameter_mismatch`: a parameter is for texts.
+        """
+        if stray := parameters.model_fields_set - _PARAMETERS:
+            name = min(stray)
+            raise InvalidError(
+                f"`{name}` is for language models; this one does {self.task} and takes {', '.join(sorted(_PARAMETERS))}",
+                code="parameter_mismatch",
+                param=f"parameters.{name}",
+            )
+        return self.predict(inputs, top_k=parameters.top_k, probabilities=parameters.probabilities)
+
+    def stream(self, inputs: object, parameters: object) -> NoReturn:  # noqa: ARG002 - every predictor has it
+        """Refuse: what is not written word by word cannot be read so."""
+        raise InvalidError(
+            f"a model of {self.task} answers at once; streams are of language models",
+            code="stream_unsupported",
+            param="accept",
+        )
+
+    def output(self, text: object) -> NoReturn:
+        """Refuse, as `stream` does."""
+        self.stream(text, None)
+
     def predict(
         self, inputs: Array | Sequence[Any], *, top_k: int | None = None, probabilities: bool = False
     ) -> list[Json]:
@@ -69,8 +98,7 @@ class Predictor:
         rows, errors = rows_from_json(inputs, self.input)
         if not len(rows):
             return []
-        outputs = self._outputs(rows)  # (rows, outputs)
-        _note_overflow(outputs, errors)
+        outputs = _finite(self._outputs(rows), errors)  # (rows, outputs)
         if self._scale:
             answers = self._values(outputs)
         elif self._multiple:
@@ -88,20 +116,21 @@ class Predictor:
             Probabilities of shape (rows, classes) or values of shape (rows, *shape), float32; NaN where a row is bad.
         """
         rows, errors = rows_from_json(inputs, self.input)
-        outputs = self._outputs(rows)  # (rows, outputs)
-        _note_overflow(outputs, errors)
+        outputs = _finite(self._outputs(rows), errors)  # (rows, outputs)
         shares = outputs.sigmoid() if self._multiple else outputs.softmax(dim=1)
-        answers = self._scale.restore(outputs) if self._scale else shares
-        array = answers.numpy().astype(np.float32)
+        array = (outputs if self._scale else shares).numpy().astype(np.float32)
         array[list(errors)] = np.nan
         return array[:, 0] if self._scale and not self.target["shape"] else array, errors
 
     @torch.inference_mode()
     def _outputs(self, rows: Array) -> Tensor:
+        """Return logits, or values in the units of the data."""
         if len(rows) <= MAX_BATCH:
-            return self._network(self._feed.rows(rows))  # type: ignore[no-any-return]
-        parts = [rows[at : at + MAX_BATCH] for at in range(0, len(rows), MAX_BATCH)]
-        return torch.cat([self._network(self._feed.rows(part)) for part in parts])
+            outputs: Tensor = self._network(self._feed.rows(rows))
+        else:
+            parts = [rows[at : at + MAX_BATCH] for at in range(0, len(rows), MAX_BATCH)]
+            outputs = torch.cat([self._network(self._feed.rows(part)) for part in parts])
+        return self._scale.restore(outputs) if self._scale else outputs
 
     def _labels(self, logits: Tensor, top_k: int | None, probabilities: bool) -> list[Json]:
         shares = logits.softmax(dim=1)
@@ -136,16 +165,16 @@ class Predictor:
         return answers
 
     def _values(self, outputs: Tensor) -> list[Json]:
-        values = self._scale.restore(outputs) if self._scale else outputs
-        found: list[Any] = values.tolist() if self.target["shape"] else values[:, 0].tolist()
+        found: list[Any] = outputs.tolist() if self.target["shape"] else outputs[:, 0].tolist()
         return [{"value": value} for value in found]
 
 
-def _note_overflow(outputs: Tensor, errors: dict[int, ServiceError]) -> None:
-    if bool(outputs.isfinite().all()):
-        return
-    for index in (~outputs.isfinite().all(dim=1)).nonzero().flatten().tolist():
-        outputs[index] = 0
+def _finite(outputs: Tensor, errors: dict[int, ServiceError]) -> Tensor:
+    """Return outputs with zeros in the rows whose answer overflowed, which are noted among the errors."""
+    sound = outputs.isfinite().all(dim=1)
+    if bool(sound.all()):
+        return outputs
+    for index in (~sound).nonzero().flatten().tolist():
         errors.setdefault(
             index,
             ServiceError(
@@ -154,3 +183,4 @@ def _note_overflow(outputs: Tensor, errors: dict[int, ServiceError]) -> None:
                 param=f"inputs[{index}]",
             ),
         )
+    return outputs.where(sound[:, None], 0.0)
