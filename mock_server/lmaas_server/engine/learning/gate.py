@@ -127,7 +127,10 @@ def mcnemar(won: int, lost: int) -> float:
     total, least = won + lost, min(won, lost)
     if total == 0:
         return 1.0
-    tail: int = sum(math.comb(total, k) for k in range(least + 1))
+    tail = term = 1
+    for k in range(least):
+        term = term * (total - k) // (k + 1)  # the binomial coefficients one from the other
+        tail += term
     # Integers throughout: 2**-total alone underflows beyond a thousand rows.
     return min(1.0, 2 * tail / (1 << total))
 

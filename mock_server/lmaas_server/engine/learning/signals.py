@@ -166,7 +166,8 @@ def _rows(items: list[Item], target: Json, classes: list[int | str], shape: tupl
         # A class that only the holdout names is one the candidate cannot know: -1 is never right.
         targets = np.array([index_of.get(label, -1) for label, _ in read], dtype=np.int64)
     else:
-        targets = np.array([values for values, _ in read], dtype=np.float32).reshape(len(read), math.prod(target["shape"]))
+        width = math.prod(target["shape"])
+        targets = np.array([values for values, _ in read], dtype=np.float32).reshape(len(read), width)
     inputs = np.stack([np.asarray(item["inputs"]).reshape(shape) for item in items]) if items else np.empty((0, *shape))
     return Rows(
         ids=tuple(item["id"] for item in items),

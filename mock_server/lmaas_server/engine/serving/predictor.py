@@ -37,7 +37,7 @@ class Predictor:
         self.input = bundle.input
         self.target = bundle.target
         self.parameters = bundle.parameters
-        self.nbytes = sum(tensor.nbytes for tensor in bundle.weights.values())
+        self.bytes = sum(tensor.nbytes for tensor in bundle.weights.values())
         self._multiple = bool(bundle.target.get("multiple"))
         self._classes: list[int | str] = list(bundle.target.get("classes", ()))
         self._feed = feed_of(bundle.preprocessing)
@@ -66,7 +66,7 @@ class Predictor:
         if stray := parameters.model_fields_set - _PARAMETERS:
             name = min(stray)
             raise InvalidError(
-                f"`{name}` is for language models; this one does {self.task} and takes {', '.join(sorted(_PARAMETERS))}",
+                f"`{name}` is for language models; this one does {self.task}, with {', '.join(sorted(_PARAMETERS))}",
                 code="parameter_mismatch",
                 param=f"parameters.{name}",
             )
@@ -87,8 +87,9 @@ class Predictor:
     def predict(
         self, inputs: Array | Sequence[Any], *, top_k: int | None = None, probabilities: bool = False
     ) -> list[Json]:
-        """Return one output per row: `{label, score, probabilities?, top?}`, `{labels, scores, ...}`, `{value}`, or
-        `{error: {code, message}}`.
+        """Return one output per row.
+
+        It is `{label, score, probabilities?, top?}`, `{labels, scores, ...}`, `{value}` or `{error: {code, message}}`.
 
         Args:
             inputs: an array of (rows, *shape) or a list of rows as JSON brings them.
