@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from flask import Flask
 
 from lmaas_server.docs_page import page_bytes
+from lmaas_server.engine.base_models import BaseModels
 from lmaas_server.http.auth import ApiKeys, is_loopback
 from lmaas_server.http.gateway import Gateway
 from lmaas_server.http.idempotency import Idempotency
@@ -20,6 +21,7 @@ from lmaas_server.http.sse import Streams
 from lmaas_server.jobs.runner import JobRunner
 from lmaas_server.lock import DirectoryLock
 from lmaas_server.openapi import document_bytes
+from lmaas_server.routes.base_models import BaseModelRoutes
 from lmaas_server.routes.datasets import DatasetRoutes
 from lmaas_server.routes.deployments import DeploymentRoutes
 from lmaas_server.routes.documentation import DocumentationRoutes
@@ -38,6 +40,7 @@ from lmaas_server.services.models import ModelService
 from lmaas_server.services.predicting import PredictingService
 from lmaas_server.services.prediction_log import PredictionLog
 from lmaas_server.services.predictors import Predictors, loader_of
+from lmaas_server.services.pretrained import PretrainedService
 from lmaas_server.services.routing import RoutingTable
 from lmaas_server.services.sources import Sources
 from lmaas_server.services.traffic import Traffic
@@ -152,6 +155,7 @@ class _Ground:
     lock: DirectoryLock
     storage: Storage
     artifacts: Artifacts
+    base_models: BaseModels
     clock: Callable[[], float]
 
 
@@ -165,7 +169,10 @@ def _ground(settings: Settings, clock: Callable[[], float]) -> _Ground:
     except BaseException:
         lock.release()
         raise
-    return _Ground(lock=lock, storage=Storage(database), artifacts=artifacts, clock=clock)
+    base_models = BaseModels(() if settings.base_models is None else (settings.base_models,))
+    return _Ground(
+        lock=lock, storage=Storage(database), artifacts=artifacts, base_models=base_models, clock=clock
+    )
 
 
 def _wired(settings: Settings, clock: Callable[[], float]) -> tuple[Server, tuple[object, ...]]:
@@ -186,6 +193,7 @@ def _wired(settings: Settings, clock: Callable[[], float]) -> tuple[Server, tupl
         storage,
         artifacts,
         max_unpacked_bytes=settings.max_unpacked_mb * MIB,
+        max_memory_bytes=settings.read_memory_mb * MIB,
         # Who uploads is about to train: by then the process that forks jobs has imported torch.
         announce=runner.prewarm if settings.prewarm else _nothing,
         clock=clock,
@@ -207,8 +215,9 @@ def _wired(settings: Settings, clock: Callable[[], float]) -> tuple[Server, tupl
         DatasetRoutes(datasets),
         job_routes,
         ModelRoutes(ModelService(storage, artifacts, clock=clock)),
+        BaseModelRoutes(PretrainedService(ground.base_models)),
         DeploymentRoutes(deploying),
-        PredictionRoutes(predicting),
+        PredictionRoutes(predicting, streams=streams),
         FeedbackRoutes(CollectingService(storage, log=log, clock=clock)),
     )
     return server, routes
@@ -224,7 +233,13 @@ def _jobs(
 ) -> tuple[JobRunner, JobRoutes]:
     """Make the runner of jobs and what asks it for work."""
     storage, artifacts, clock = ground.storage, ground.artifacts, ground.clock
-    sources = Sources(storage, artifacts, max_unpacked_bytes=settings.max_unpacked_mb * MIB)
+    sources = Sources(
+        storage,
+        artifacts,
+        max_unpacked_bytes=settings.max_unpacked_mb * MIB,
+        max_memory_bytes=settings.read_memory_mb * MIB,
+        base_models=ground.base_models,
+    )
     kinds = job_kinds(storage, artifacts, sources, flush=flush, warm=warm, clock=clock)
     runner = JobRunner(storage, artifacts, kinds=kinds, settings=settings, clock=clock)
     memory = settings.job_memory_mb * MIB

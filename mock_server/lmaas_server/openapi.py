@@ -19,7 +19,17 @@ from lmaas_server.http.errors import MEANINGS
 from lmaas_server.http.operation import Operation, operations_of
 from lmaas_server.http.paging import Query
 from lmaas_server.http.validation import OneOf
-from lmaas_server.routes import datasets, deployments, documentation, feedback, health, jobs, models, predictions
+from lmaas_server.routes import (
+    base_models,
+    datasets,
+    deployments,
+    documentation,
+    feedback,
+    health,
+    jobs,
+    models,
+    predictions,
+)
 
 __all__ = ["document", "document_bytes", "main"]
 
@@ -28,6 +38,7 @@ _ROUTES: tuple[type[Any], ...] = (
     datasets.DatasetRoutes,
     jobs.JobRoutes,
     models.ModelRoutes,
+    base_models.BaseModelRoutes,
     deployments.DeploymentRoutes,
     predictions.PredictionRoutes,
     feedback.FeedbackRoutes,
@@ -52,6 +63,7 @@ an `Idempotency-Key`: the same key and body within a day are answered from memor
 _PATH_ABOUT = {
     "dataset": "`ds-...`",
     "job": "`job-...`",
+    "base_model": "Name of a base model",
     "model": "`NAME@VERSION`, `NAME@ALIAS`, or `NAME` for the newest",
     "name": "Name of a model",
     "alias": "Word that points at a version",

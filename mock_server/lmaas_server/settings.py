@@ -37,6 +37,10 @@ class Settings(BaseSettings):
     """Of requests that are not uploads."""
     max_unpacked_mb: int = Field(default=4096, ge=1)
     """What an archive may unpack to."""
+    read_memory_mb: int = Field(default=256, ge=1)
+    """Memory for the rows of a table or of texts while their file is read; more of them are mapped from disk."""
+    base_models: Path | None = None
+    """A directory of pretrained language models, one in each of its directories, beside the one that is shipped."""
     predictors_mb: int = Field(default=2048, ge=1)
     """Memory for models that answer; the longest unused are dropped and loaded again when they are asked."""
     rate_limit_per_minute: int | None = Field(default=None, ge=1)

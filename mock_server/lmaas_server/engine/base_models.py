@@ -74,6 +74,11 @@ class BaseModels:
     def __contains__(self, name: object) -> bool:
         return name in self._found()
 
+    def changed_at(self, name: str) -> float:
+        """Return when the directory of a model was last changed, in unix seconds; 0 where there is none."""
+        directory = self._found().get(name)
+        return 0.0 if directory is None else directory.stat().st_mtime
+
     def get(self, name: str, *, param: str = "base_model") -> BaseModel:
         """Return a model that can be used.
 

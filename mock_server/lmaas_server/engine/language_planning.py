@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from lmaas.types import AdamW, CausalLM, Checkpoints, CosineSchedule, CrossEntropy, TrainingRequest, Validation
+from lmaas.types import (
+    AdamW,
+    CausalLM,
+    Checkpoints,
+    ConstantSchedule,
+    CosineSchedule,
+    CrossEntropy,
+    TrainingRequest,
+    Validation,
+)
 from lmaas_server.engine.architectures import causal_lm
-from lmaas_server.engine.base_models import DEFAULT_BASE, BaseModels
+from lmaas_server.engine.base_models import DEFAULT_BASE, BaseModels, context_of
 from lmaas_server.engine.data.plain_text import is_running
 from lmaas_server.engine.registry import OPTIMIZER_STATES
 from lmaas_server.errors import InvalidError
@@ -18,9 +27,14 @@ TASK = "generation"
 METRICS = ("loss", "perplexity", "token_accuracy")
 MAX_ROW = 256
 """Tokens of running text that make a row, where the context allows; longer ones cost more than they teach."""
-_EPOCHS, _RUNNING_EPOCHS = 3, 2
+_EPOCHS, _RUNNING_EPOCHS, _MOST_EPOCHS = 3, 2, 60
+_LEAST_STEPS = 60
+"""A handful of rows is gone through as often as it takes to make so many steps."""
+_MOST_CHECKPOINTS = 10
 _BATCH, _RUNNING_BATCH = 8, 32
-_RATE, _FRESH_RATE = 1e-3, 3e-3
+_RATES = ((1_000_000, 3e-3), (20_000_000, 1e-3), (200_000_000, 3e-4))
+"""Learning rates for models of up to so many weights: what is small takes and needs larger steps."""
+_LARGE_RATE, _ADAPTERS_RATE = 1e-4, 3e-3
 _VALIDATION = 0.1
 _FEW_ROWS = 20
 
@@ -63,25 +77,47 @@ def plan_language(
         _check_data(request, validation, "validation.dataset")
     architecture = _architecture(request, base, base_models)
     running = is_running(dataset["input"])
-    fresh = architecture.llama is not None
+    batch_size = request.batch_size or (_RUNNING_BATCH if running else _BATCH)
+    epochs = request.epochs or (_RUNNING_EPOCHS if running else _epochs(dataset["rows"], batch_size))
     plan = request.model_copy(
         update={
             "task": TASK,
             "architecture": architecture,
-            "epochs": request.epochs or (_RUNNING_EPOCHS if running else _EPOCHS),
-            "batch_size": request.batch_size or (_RUNNING_BATCH if running else _BATCH),
+            "epochs": epochs,
+            "batch_size": batch_size,
             "gradient_accumulation": request.gradient_accumulation or 1,
-            "optimizer": request.optimizer or AdamW(lr=_FRESH_RATE if fresh else _RATE, betas=(0.9, 0.99)),
-            "schedule": request.schedule or CosineSchedule(warmup=0.05, final=0.1),
+            "optimizer": request.optimizer or AdamW(lr=_rate(architecture, base_models), betas=(0.9, 0.99)),
+            # Who names the optimizer gets its learning rate as it stands, as with any other model.
+            "schedule": request.schedule
+            or (ConstantSchedule() if request.optimizer else CosineSchedule(warmup=0.05, final=0.1)),
             "loss": request.loss or CrossEntropy(),
             "validation": _validation(request, dataset["rows"], running=running),
-            "checkpoints": request.checkpoints or Checkpoints(),
+            "checkpoints": request.checkpoints or Checkpoints(every_epochs=max(1, epochs // _MOST_CHECKPOINTS)),
             "seed": request.seed or 0,
         }
     )
     _check_plan(plan)
     _check_memory(plan, base_models, memory_limit_bytes)
     return plan
+
+
+def _epochs(rows: int, batch_size: int) -> int:
+    steps = -(-rows // batch_size)
+    return min(_MOST_EPOCHS, max(_EPOCHS, -(-_LEAST_STEPS // steps)))
+
+
+def _rate(architecture: CausalLM, base_models: BaseModels) -> float:
+    if architecture.lora is not None:
+        return _ADAPTERS_RATE
+    weights = _weights(architecture, base_models)
+    return next((rate for most, rate in _RATES if weights <= most), _LARGE_RATE)
+
+
+def _weights(architecture: CausalLM, base_models: BaseModels) -> int:
+    """Return how many weights the network has; 0 where its base model is gone."""
+    if architecture.llama is not None:
+        return causal_lm.parameters(architecture.llama, architecture.llama.vocabulary)
+    return base_models.get(architecture.base_model or "").parameters if architecture.base_model in base_models else 0
 
 
 def row_tokens(context: int) -> int:
@@ -127,7 +163,8 @@ def _architecture(request: TrainingRequest, base: Json | None, base_models: Base
             raise InvalidError(
                 "name base_model or architecture.base_model, not both", code="invalid", param="architecture.base_model"
             )
-        return asked
+        # What it once came from stays on the record; the weights are the version's.
+        return CausalLM.model_validate(base["architecture"]).model_copy(update={"lora": asked.lora})
     if asked.llama is not None:
         causal_lm.check(asked.llama)
         return asked
@@ -181,19 +218,16 @@ def _estimate(plan: TrainingRequest, base_models: BaseModels) -> int | None:
     architecture, optimizer = plan.architecture, plan.optimizer
     if not isinstance(architecture, CausalLM) or optimizer is None:
         raise TypeError("a plan has an architecture and an optimizer")
-    if architecture.llama is not None:
-        shape = architecture.llama
-        weights = causal_lm.parameters(shape, shape.vocabulary)
+    shape = architecture.llama
+    if shape is not None:
         config = causal_lm.llama_config(shape, vocabulary=shape.vocabulary, bos=None, eos=None)
-    elif architecture.base_model is not None:
-        base = base_models.get(architecture.base_model)
-        weights, config = base.parameters, base.config
+    elif architecture.base_model in base_models:
+        config = base_models.get(architecture.base_model or "").config
     else:
-        return None  # a version goes on from here: what was trained before can be trained again
-    context = int(config.get("max_position_embeddings") or config.get("n_positions") or MAX_ROW)
-    row = row_tokens(context)
+        return None  # a version whose base model is gone: what was trained before can be trained again
+    row = row_tokens(context_of(config))
     rows = plan.batch_size or _BATCH
     if plan.max_tokens_per_batch:
         rows = max(1, min(rows, plan.max_tokens_per_batch // row))
     copies = 2 if architecture.lora else 4 + 2 * OPTIMIZER_STATES[optimizer.type]
-    return 4 * (copies * weights + rows * causal_lm.units(config, row))
+    return 4 * (copies * _weights(architecture, base_models) + rows * causal_lm.units(config, row))

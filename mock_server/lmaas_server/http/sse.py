@@ -57,8 +57,10 @@ class Streams:
         """How many streams are open."""
         return self._open
 
-    def respond(self, more: More) -> Response:
+    def respond(self, more: More, *, closed: Callable[[], None] | None = None) -> Response:
         """Return a response that sends what `more` gives until it says that this was all.
+
+        `closed` is called when nobody reads any more, be it for that reason or another.
 
         Raises:
             UnavailableError: All streams are taken.
@@ -68,13 +70,15 @@ class Streams:
                 message = f"All {self._limit} event streams are taken; poll the list instead, or try again later."
                 raise UnavailableError(message, code="streams_exhausted", retry_after=5.0)
             self._open += 1
-        body = _Body(self._events(more), self._release)
+        body = _Body(self._events(more), lambda: self._release(closed))
         headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
         return Response(body, content_type="text/event-stream; charset=utf-8", headers=headers)
 
-    def _release(self) -> None:
+    def _release(self, closed: Callable[[], None] | None) -> None:
         with self._lock:
             self._open -= 1
+        if closed is not None:
+            closed()
 
     def _events(self, more: More) -> Iterator[bytes]:
         silent = 0.0

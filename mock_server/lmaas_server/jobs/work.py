@@ -6,6 +6,7 @@ the spec, and the bundle it makes lies in the spec's directory.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ import torch
 from lmaas.types import TrainingRequest, UpdateRequest
 from lmaas_server.engine.bundle import describe_bundle
 from lmaas_server.engine.data.examples import Examples, ReadLimits
-from lmaas_server.engine.data.reader import read_dataset
+from lmaas_server.engine.data.kinds import input_spec, target_spec
+from lmaas_server.engine.data.reader import column_values, read_dataset
 from lmaas_server.engine.learning.evaluate import evaluate
 from lmaas_server.engine.learning.train import train
 from lmaas_server.engine.learning.update import update
@@ -33,10 +35,11 @@ def run_training(spec: Json, control: Control) -> Iterator[Said]:
     _use_threads(spec)
     examples = _read(spec["dataset"])
     yield _told(examples, spec)
-    reports = train(
+    request = TrainingRequest.model_validate_json(orjson.dumps(spec["request"]))
+    reports = (_language().train_language if request.task == "generation" else train)(
         examples,
-        TrainingRequest.model_validate_json(orjson.dumps(spec["request"])),
-        validation=_read(spec["validation"]) if spec["validation"] else None,
+        request,
+        validation=_read_as(spec["validation"], spec["dataset"]) if spec["validation"] else None,
         base=_path(spec["base"]),
         directory=Path(spec["directory"]),
         resume=_path(spec["resume"]),
@@ -48,10 +51,17 @@ def run_training(spec: Json, control: Control) -> Iterator[Said]:
 def run_evaluation(spec: Json, _control: Control) -> Iterator[Said]:
     """Measure a model on a dataset."""
     _use_threads(spec)
-    examples = _read(spec["dataset"])
+    bundle = Path(spec["bundle"])
+    model = describe_bundle(bundle)
+    examples = _read_as(spec["dataset"], model)
     yield _told(examples, spec)
     yield Progress(0, 1, 0, 0)
-    metrics = evaluate(Path(spec["bundle"]), examples, spec["batch_size"])
+    if model["task"] == "generation":
+        metrics = _language().evaluate_language(bundle, examples, spec["batch_size"])
+    else:
+        by = spec["slice_by"]
+        slices = _slices(spec["dataset"], by) if by else ()
+        metrics = evaluate(bundle, examples, spec["batch_size"], slice_by=by, slices=slices)
     yield Progress(1, 1, 0, 0)
     yield Done(None, metrics, {"rows": len(examples)})
 
@@ -77,6 +87,11 @@ def run_update(spec: Json, control: Control) -> Iterator[Said]:
     yield from _handed_over(reports)
 
 
+def _language() -> Any:
+    """Return how language models learn; loaded for them alone, for it brings transformers along."""
+    return importlib.import_module("lmaas_server.engine.learning.language")
+
+
 def _handed_over(reports: Iterator[Report]) -> Iterator[Said]:
     """Pass reports on; the last becomes a `Done` that describes the model, whose bundle the server cannot read."""
     for report in reports:
@@ -96,25 +111,45 @@ def _described(bundle: Path | None) -> Json | None:
 
 
 def _read(dataset: Json) -> Examples:
-    described = dataset["input"]
-    asked = {"kind": described["kind"]}
-    if described["kind"] == "image":
-        height, width, channels = described["shape"]
-        asked |= {"size": (height, width), "channels": channels}
-    elif "normalize" in described:
-        asked["normalize"] = described["normalize"]
     return read_dataset(
         Path(dataset["path"]),
         filename=dataset["name"],
         format=dataset["format"],
-        input=asked,
-        target={"kind": dataset["target"]["kind"]},
-        limits=ReadLimits(max_unpacked_bytes=dataset["max_unpacked_bytes"]),
+        input=input_spec(dataset["input"]),
+        target=target_spec(dataset["target"]),
+        limits=_limits(dataset),
+    )
+
+
+def _read_as(dataset: Json, described: Json) -> Examples:
+    """Read a dataset as another was read: the columns of a table are of the types they had in training."""
+    if "columns" not in described["input"]:
+        return _read(dataset)
+    how = {key: value for key, value in dataset["input"].items() if key in {"encoding", "delimiter", "header"}}
+    given = {key: value for key, value in described["input"].items() if key not in {"encoding", "delimiter", "header"}}
+    target = {**described["target"], "columns": dataset["target"].get("columns")}
+    return _read({**dataset, "input": given | how, "target": target})
+
+
+def _slices(dataset: Json, column: str) -> list[str]:
+    return column_values(
+        Path(dataset["path"]),
+        filename=dataset["name"],
+        format=dataset["format"],
+        input=input_spec(dataset["input"]),
+        column=column,
+        limits=_limits(dataset),
+    )
+
+
+def _limits(dataset: Json) -> ReadLimits:
+    return ReadLimits(
+        max_unpacked_bytes=dataset["max_unpacked_bytes"], max_memory_bytes=dataset["max_memory_bytes"]
     )
 
 
 def _told(examples: Examples, spec: Json) -> Message:
-    kind, shape = examples.input["kind"], tuple(examples.input["shape"])
+    kind, shape = examples.input["kind"], tuple(examples.input.get("shape", ()))
     dataset, threads = spec["dataset"], spec["threads"]
     text = f"Read {len(examples):,} rows of {kind} {shape} from {dataset['id']}; computing with {threads} threads."
     return Message("info", text, {"dataset": dataset["id"], "rows": len(examples), "threads": threads})

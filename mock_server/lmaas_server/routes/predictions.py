@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from lmaas.types import Prediction, PredictionParameters, PredictionRequest
-from lmaas_server.errors import InvalidError
+from lmaas_server.errors import InvalidError, ServiceError
 from lmaas_server.http.bodies import JSON_TYPE, NPY_TYPE
 from lmaas_server.http.gateway import dumped
 from lmaas_server.http.idempotency import REPLAYED
 from lmaas_server.http.operation import Answer, Call, operation
 from lmaas_server.http.paging import Query, list_of
+from lmaas_server.http.sse import Message, More, Streams
 from lmaas_server.http.validation import validate_json
 from lmaas_server.records import PredictionRecord
+from lmaas_server.services.answers import Asked, Predicted
 from lmaas_server.services.npy import array_of, bytes_of
-from lmaas_server.services.predicting import Asked, Predicted, PredictingService
+from lmaas_server.services.predicting import PredictingService
+from lmaas_server.services.streaming import Stream
 
 __all__ = ["PredictionRoutes"]
 
@@ -25,14 +29,16 @@ _PARAMETERS = (
     Query(name="store", about="With an npy body: `store`.", kind="boolean"),
 )
 _DEPLOYMENT = Query(name="deployment", about="Only predictions of this deployment.")
+_EVENT_STREAM = "text/event-stream"
 _MAX_USER = 256
 
 
 class PredictionRoutes:
     """Endpoints of predictions."""
 
-    def __init__(self, predicting: PredictingService) -> None:
+    def __init__(self, predicting: PredictingService, *, streams: Streams) -> None:
         self._predicting = predicting
+        self._streams = streams
 
     def __repr__(self) -> str:
         return f"PredictionRoutes({self._predicting!r})"
@@ -44,19 +50,23 @@ class PredictionRoutes:
         body=PredictionRequest,
         body_kind="raw",
         accepts=(JSON_TYPE, NPY_TYPE),
-        gives=(JSON_TYPE, NPY_TYPE),
+        gives=(JSON_TYPE, NPY_TYPE, _EVENT_STREAM),
         answer=Prediction,
         query=_PARAMETERS,
         errors=(404, 409, 413, 415, 422, 503),
         own_replays=True,
     )
-    def create(self, call: Call, deployment: str) -> Answer:
+    def create(self, call: Call, deployment: str) -> Any:
         """Predict rows; a bad row has an error in its place and its neighbours are answered.
 
         With `Accept: application/x-npy` the answer is a float32 array of probabilities (rows, classes) or of values,
-        NaN where a row is bad, and the prediction's id is in the header `x-lmaas-prediction`.
+        NaN where a row is bad, and the prediction's id is in the header `x-lmaas-prediction`. With
+        `Accept: text/event-stream` a language model answers one prompt piece by piece: events `text`, then the
+        `prediction` as a whole, then `data: [DONE]`.
         """
         asked = _from_npy(call) if call.media == NPY_TYPE else _from_json(call)
+        if _EVENT_STREAM in call.request.headers.get("Accept", ""):
+            return self._streamed(self._predicting.stream(deployment, asked))
         answer = self._predicting.predict(deployment, asked)
         headers = dict(REPLAYED) if answer.replayed else {}
         if answer.array is not None:
@@ -82,6 +92,39 @@ class PredictionRoutes:
         """List the log of predictions."""
         page = self._predicting.page(call.page, deployment=call.query.get("deployment"))
         return list_of([_wire(record) for record in page.items], has_more=page.has_more)
+
+
+    def _streamed(self, stream: Stream) -> Any:
+        try:
+            response = self._streams.respond(_followed(stream), closed=stream.close)
+        except ServiceError:
+            stream.close()
+            raise
+        response.headers.update({"x-lmaas-prediction": stream.id, "x-lmaas-model": stream.model})
+        response.headers.update(REPLAYED if stream.replayed else {})
+        return response
+
+
+def _followed(stream: Stream) -> More:
+    number = 0
+
+    def more(timeout: float) -> tuple[Sequence[Message], bool]:
+        nonlocal number
+        try:
+            text, answer = stream.more(timeout)
+        except ServiceError as exc:
+            error = {"message": exc.message, "type": "server_error", "param": exc.param, "code": exc.code}
+            return [Message(id=str(number + 1), event="error", data=dumped({"error": error}))], True
+        found = [("text", {"index": 0, "text": text})] if text else []
+        found += [("prediction", _wire(answer))] if answer is not None else []
+        first = number + 1
+        number += len(found)
+        messages = [
+            Message(id=str(id), event=event, data=dumped(data)) for id, (event, data) in enumerate(found, start=first)
+        ]
+        return messages, answer is not None
+
+    return more
 
 
 def _from_json(call: Call) -> Asked:

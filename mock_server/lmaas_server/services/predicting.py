@@ -8,63 +8,28 @@ computing together saves. A batcher belongs between version and predictor, where
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
-from lmaas.types import PredictionParameters
 from lmaas_server.errors import ConflictError, InvalidError, MissingError, ServiceError, UnavailableError
 from lmaas_server.records import Json, PageRequest, PredictionRecord, new_id
+from lmaas_server.services.answers import Asked, Predicted
 from lmaas_server.services.npy import Array
 from lmaas_server.services.prediction_log import PredictionLog
 from lmaas_server.services.predictors import Predictors
 from lmaas_server.services.replays import RecentAnswers, key_reused
 from lmaas_server.services.routing import Route, RoutingTable
+from lmaas_server.services.streaming import Repeated, Stream, Streamed
 from lmaas_server.services.traffic import Traffic
 from lmaas_server.storage import Page, Storage
 
-__all__ = ["Asked", "Predicted", "PredictingService"]
+__all__ = ["PredictingService"]
 
 # Codes of a row that is not of the model's shape: when every row has one, the request as a whole is wrong.
-_MISSHAPEN = {"shape_mismatch", "input_invalid"}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """A request for predictions."""
-
-    rows: Sequence[Any] | Array
-    raw: bytes
-    """The body as it came, which is what the log keeps."""
-    media: str
-    parameters: PredictionParameters = field(default_factory=PredictionParameters)
-    user: str | None = None
-    store: bool = True
-    as_array: bool = False
-    """Answer with probabilities or values as one array."""
-    request_id: str = ""
-    request_key: str | None = None
-    fingerprint: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Predicted:
-    """The answer to one request."""
-
-    id: str
-    deployment: str
-    model: str
-    outputs: list[Json]
-    created_at: float
-    array: Array | None = None
-    replayed: bool = False
-
-    @property
-    def size(self) -> int:
-        """About what this takes of memory."""
-        return 300 * len(self.outputs) + (0 if self.array is None else self.array.nbytes)
+_MISSHAPEN = {"shape_mismatch", "input_invalid", "text_empty", "prompt_too_long"}
 
 
 class PredictingService:
@@ -113,6 +78,26 @@ class PredictingService:
         self._recent.finish(id, answer, size=answer.size)
         return answer
 
+    def stream(self, deployment: str, asked: Asked) -> Stream:
+        """Begin to answer one prompt with a text that is read as it is written.
+
+        Raises:
+            ServiceError: As for `predict`; or `stream_one_input`, `stream_unsupported`.
+        """
+        id = new_id("pred", asked.request_key)
+        if asked.request_key is None:
+            return self._begun(deployment, id, asked)
+        known = self._recent.begin(id, asked.fingerprint)
+        try:
+            known = known or self._logged(id, asked)
+            if known is None:
+                return self._begun(deployment, id, asked)
+        except BaseException:
+            self._recent.abandon(id)
+            raise
+        self._recent.finish(id, known, size=known.size)
+        return Repeated(id, known.model, replace(known, replayed=True))
+
     def get(self, id: str) -> PredictionRecord:
         """Return a prediction from the log.
 
@@ -144,6 +129,35 @@ class PredictingService:
             self._log.add(_record(answer, asked))
         return answer
 
+    def _begun(self, deployment: str, id: str, asked: Asked) -> Stream:
+        if len(asked.rows) != 1:
+            message = f"A stream answers one prompt, and there are {len(asked.rows)}; ask for each in a request."
+            raise InvalidError(message, code="stream_one_input", param="inputs")
+        route = self._routes.get(deployment)
+        _check_ready(route)
+        model = route.choose(asked.user or asked.request_id or id)
+        predictor = self._predictors.get(model)
+        (text,) = predictor.stream(asked.rows, asked.parameters)
+        return Streamed(
+            id=id,
+            model=model,
+            text=text,
+            output=partial(predictor.output, text),
+            answer=partial(self._streamed, deployment, id, model, asked),
+            abandon=partial(self._recent.abandon, id),
+        )
+
+    def _streamed(self, deployment: str, id: str, model: str, asked: Asked, output: Json) -> Predicted:
+        """Log the answer that a stream has given, and keep it for who asks again."""
+        answer = Predicted(id=id, deployment=deployment, model=model, outputs=[output], created_at=self._clock())
+        with self._traffic.request(deployment) as tally:
+            tally.rows = 1
+        if asked.store:
+            self._log.add(_record(answer, asked))
+        if asked.request_key is not None:
+            self._recent.finish(id, answer, size=answer.size)
+        return answer
+
     def _compute(self, model: str, asked: Asked) -> tuple[list[Json], Array | None]:
         predictor = self._predictors.get(model)
         if asked.as_array:
@@ -151,9 +165,7 @@ class PredictingService:
             outputs = _outputs_of(array, errors)
         else:
             array = None
-            outputs = predictor.predict(
-                asked.rows, top_k=asked.parameters.top_k, probabilities=asked.parameters.probabilities
-            )
+            outputs = predictor.answer(asked.rows, asked.parameters)
         _refuse_if_all_misshapen(outputs)
         return outputs, array
 

@@ -7,10 +7,12 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+from lmaas.types import PredictionParameters
 from lmaas_server.errors import ConflictError, MissingError, ServiceError
 from lmaas_server.records import Json, ModelRecord
 from lmaas_server.services.models import bundle_key
 from lmaas_server.services.npy import Array
+from lmaas_server.services.streaming import Text
 from lmaas_server.storage import Artifacts, Storage
 
 __all__ = ["Predictor", "Predictors", "loader_of"]
@@ -23,10 +25,14 @@ class Predictor(Protocol):
     def bytes(self) -> int:
         """What it takes of memory."""
 
-    def predict(
-        self, rows: Sequence[Any] | Array, *, top_k: int | None = None, probabilities: bool = False
-    ) -> list[Json]:
+    def answer(self, rows: Sequence[Any] | Array, parameters: PredictionParameters) -> list[Json]:
         """One output per row; a bad row has an error in its place."""
+
+    def stream(self, rows: Sequence[Any] | Array, parameters: PredictionParameters) -> Sequence[Text]:
+        """A text for each row, to be read as it is written; a model of anything else refuses."""
+
+    def output(self, text: Any) -> Json:
+        """Wait for the end of a text that `stream` gave and return the output of its row."""
 
     def arrays(self, rows: Sequence[Any] | Array) -> tuple[Array, dict[int, ServiceError]]:
         """Probabilities (rows, classes) or values, float32; NaN in the rows that have an error."""
@@ -106,11 +112,15 @@ def loader_of(artifacts: Artifacts) -> Callable[[ModelRecord], Predictor]:
         # Here and not above: importing torch takes over a second, and a server that only keeps data never needs it.
         import torch
 
-        from lmaas_server.engine.serving.predictor import Predictor as Engine
-
         # Threads of torch under threads of requests fight for the same cores; one each is the fastest.
         torch.set_num_threads(1)
-        predictor: Predictor = Engine.load(artifacts.path(bundle_key(record)))
-        return predictor
+        directory = artifacts.path(bundle_key(record))
+        if record.task == "generation":
+            from lmaas_server.engine.serving.text_predictor import TextPredictor
+
+            return TextPredictor.load(directory)
+        from lmaas_server.engine.serving.predictor import Predictor as Engine
+
+        return Engine.load(directory)
 
     return load

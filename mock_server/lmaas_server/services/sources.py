@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lmaas_server.engine.base_models import BaseModels
 from lmaas_server.errors import MissingError
 from lmaas_server.records import DatasetRecord, Json, ModelRecord
 from lmaas_server.services.models import bundle_key
@@ -13,10 +14,21 @@ __all__ = ["Sources", "described"]
 class Sources:
     """Datasets and model versions as jobs need them."""
 
-    def __init__(self, storage: Storage, artifacts: Artifacts, *, max_unpacked_bytes: int) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        artifacts: Artifacts,
+        *,
+        max_unpacked_bytes: int,
+        max_memory_bytes: int = 256 << 20,
+        base_models: BaseModels | None = None,
+    ) -> None:
+        """Take the stores; without `base_models`, the one that is shipped."""
         self._storage = storage
         self._artifacts = artifacts
         self._max_unpacked_bytes = max_unpacked_bytes
+        self._max_memory_bytes = max_memory_bytes
+        self.base_models = base_models or BaseModels()
 
     def __repr__(self) -> str:
         return f"Sources({self._storage!r})"
@@ -48,6 +60,7 @@ class Sources:
             "input": record.input,
             "target": record.target,
             "max_unpacked_bytes": self._max_unpacked_bytes,
+            "max_memory_bytes": self._max_memory_bytes,
         }
 
     def model(self, reference: str, *, param: str = "model") -> ModelRecord:

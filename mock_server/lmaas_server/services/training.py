@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from lmaas.types import TrainingRequest
+from lmaas.types import CausalLM, TrainingRequest
+from lmaas_server.engine.language_planning import asks_for_language, plan_language
 from lmaas_server.engine.planning import plan_training
+from lmaas_server.errors import InvalidError
 from lmaas_server.jobs.kinds import Commit, Work
 from lmaas_server.jobs.outcome import Outcome
 from lmaas_server.jobs.runner import JobRunner
@@ -65,17 +67,32 @@ class TrainingService:
     def _planned(self, request: TrainingRequest) -> TrainingRequest:
         dataset = self._sources.dataset(request.dataset)
         base: ModelRecord | None = None
+        request = self._spelled(request)
         if request.base_model is not None:
             base = self._sources.model(request.base_model, param="base_model")
             # An alias may point elsewhere tomorrow; the record names the version.
             request = request.model_copy(update={"base_model": base.id})
         held_out = request.validation and request.validation.dataset
-        return plan_training(
-            request,
-            described(dataset),
-            base=_shape_of(base) if base else None,
-            validation=described(self._sources.dataset(held_out, param="validation.dataset")) if held_out else None,
-            memory_limit_bytes=self._memory_limit_bytes,
+        given = described(dataset)
+        start = _shape_of(base) if base else None
+        held = described(self._sources.dataset(held_out, param="validation.dataset")) if held_out else None
+        limit = self._memory_limit_bytes
+        if not asks_for_language(request, given, start):
+            return plan_training(request, given, base=start, validation=held, memory_limit_bytes=limit)
+        return plan_language(
+            request, given, base_models=self._sources.base_models, base=start, validation=held, memory_limit_bytes=limit
+        )
+
+    def _spelled(self, request: TrainingRequest) -> TrainingRequest:
+        """Return a request whose `base_model` is a version; a pretrained model named there is the architecture's."""
+        name, architecture = request.base_model, request.architecture or CausalLM()
+        if name is None or name not in self._sources.base_models or not isinstance(architecture, CausalLM):
+            return request
+        if architecture.base_model not in {None, name}:
+            message = f"base_model is {name!r} and architecture.base_model {architecture.base_model!r}; name one."
+            raise InvalidError(message, code="invalid", param="base_model")
+        return request.model_copy(
+            update={"base_model": None, "architecture": architecture.model_copy(update={"base_model": name})}
         )
 
 
@@ -97,11 +114,13 @@ class TrainingKind:
         request = job.request
         held_out = (request["validation"] or {}).get("dataset")
         base = request["base_model"]
+        pretrained = request["architecture"].get("base_model")
         spec = {
             "request": request,
             "dataset": self._sources.dataset_spec(request["dataset"]),
             "validation": held_out and self._sources.dataset_spec(held_out, param="validation.dataset"),
-            "base": base and self._sources.bundle(base, param="base_model"),
+            "base": (base and self._sources.bundle(base, param="base_model"))
+            or (pretrained and str(self._sources.base_models.get(pretrained).directory)),
         }
         return Work(entry="lmaas_server.jobs.work:run_training", spec=spec)
 

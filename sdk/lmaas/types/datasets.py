@@ -69,7 +69,13 @@ class TableInput(WireRequest):
     """Whether the first line of a csv names the columns; without it they are called `column_1`, `column_2`, ..."""
 
 
-InputSpec = Annotated[TensorInput | ImageInput | TextInput | TableInput, Field(discriminator="kind")]
+class MessagesInput(WireRequest):
+    """Conversations that end with an answer, or prompts with their completions, for a language model to learn."""
+
+    kind: Literal["messages"] = "messages"
+
+
+InputSpec = Annotated[TensorInput | ImageInput | TextInput | TableInput | MessagesInput, Field(discriminator="kind")]
 
 
 class TargetSpec(WireRequest):

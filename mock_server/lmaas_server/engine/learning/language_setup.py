@@ -157,18 +157,17 @@ def _split(
 
 
 def _model(architecture: CausalLM, examples: Examples, base: Path | None) -> tuple[Json, Tokens, nn.Module]:
-    if architecture.llama is not None:
-        shape = architecture.llama
-        tokens = Tokens.fit(shape.tokenizer, texts_of(examples), vocabulary=shape.vocabulary)
-        config = causal_lm.llama_config(shape, vocabulary=len(tokens), bos=tokens.bos, eos=tokens.eos)
-        network = causal_lm.build(config)
-    else:
-        if base is None:
-            raise ValueError("a causal_lm without a shape of its own needs the directory of its base")
+    if base is not None:
         config = json.loads((base / "config.json").read_bytes())
         tokens = Tokens.load(base)
         network = causal_lm.load(base)
         config |= {"eos_token_id": sorted(tokens.ends)} if len(tokens.ends) > 1 else {}
+    elif (shape := architecture.llama) is not None:
+        tokens = Tokens.fit(shape.tokenizer, texts_of(examples), vocabulary=shape.vocabulary)
+        config = causal_lm.llama_config(shape, vocabulary=len(tokens), bos=tokens.bos, eos=tokens.eos)
+        network = causal_lm.build(config)
+    else:
+        raise ValueError("a causal_lm without a shape of its own needs the directory of its base")
     if architecture.lora is not None:
         network = causal_lm.adapted(network, architecture.lora)
     return config, tokens, network
@@ -177,7 +176,7 @@ def _model(architecture: CausalLM, examples: Examples, base: Path | None) -> tup
 def texts_of(examples: Examples) -> list[str]:
     """Return all the text of examples, to fit a tokenizer on."""
     if examples.input["kind"] != messages.KIND:
-        return [str(row) for row in examples.inputs]
+        return [_text(row) for row in examples.inputs]
     found: list[str] = []
     for row in messages.rows_of(examples.inputs):
         spoken = [f"{m['role']}:\n{m['content']}\n" for m in row.get("messages", ())]
@@ -214,12 +213,17 @@ def _rows(examples: Examples, tokens: Tokens, context: int, cut: Cut) -> tuple[R
 
 def _marked(row: Any, tokens: Tokens) -> Marked:
     if not isinstance(row, dict):
-        ids = tokens.encode(str(row))
+        ids = tokens.encode(_text(row))
         ids = ids if tokens.eos is None else [*ids, tokens.eos]
         return Marked(ids=ids, learned=[True] * len(ids))
     if "messages" in row:
         return tokens.encode_conversation(row["messages"])
     return tokens.encode_completion(row["prompt"], row["completion"])
+
+
+def _text(row: Any) -> str:
+    """Return a row of texts, which are kept as UTF-8, or of running text."""
+    return bytes(row).decode("utf-8", "replace") if isinstance(row, bytes) else str(row)
 
 
 def _prompt(row: Marked) -> int:

@@ -105,7 +105,9 @@ class Generator:
             if found and not self._stopping:
                 return True
             self._thread = None
-            return False
+        if self._stopping:
+            self._fail(UnavailableError("The server is stopping.", code="draining"))
+        return False
 
     def _can_step(self) -> bool:
         if self._stopping or self._active or self._waiting:

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from lmaas.types import PredictionParameters
 from lmaas_server.engine.architectures import causal_lm
 from lmaas_server.engine.base_models import context_of
-from lmaas_server.engine.data.examples import Json
+from lmaas_server.engine.data.examples import Array, Json
 from lmaas_server.engine.data.messages import Question, question_of
 from lmaas_server.engine.data.tokens import Tokens
 from lmaas_server.engine.language_bundle import describe_language_bundle
@@ -37,7 +37,7 @@ class TextPredictor:
         self.parameters = int(about["parameters"])
         self._tokens = Tokens.load(directory)
         decoder = decoder_of(network)
-        self.nbytes = decoder.nbytes
+        self.bytes = decoder.nbytes
         self._form = str(self.input.get("form", ""))
         context = context_of(network.config.to_dict())  # type: ignore[union-attr, operator]
         self._generator = Generator(decoder, self._tokens, context=context)
@@ -54,7 +54,7 @@ class TextPredictor:
         """Write one token, so that the first real one meets allocated memory and chosen kernels."""
         self.answer([{"prompt": "a"}], PredictionParameters(max_tokens=1, temperature=0.0))
 
-    def answer(self, rows: Sequence[Any], parameters: PredictionParameters) -> list[Json]:
+    def answer(self, rows: Array | Sequence[Any], parameters: PredictionParameters) -> list[Json]:
         """Return one output per row, written together: `{text, finish_reason, ...}`, or `{error: {code, message}}`.
 
         Raises:
@@ -63,7 +63,7 @@ class TextPredictor:
         begun = [self._begun(row, index, parameters, bound=None) for index, row in enumerate(rows)]
         return [self.output(item) if isinstance(item, Writing) else _failed(item) for item in begun]
 
-    def stream(self, rows: Sequence[Any], parameters: PredictionParameters) -> list[Writing]:
+    def stream(self, rows: Array | Sequence[Any], parameters: PredictionParameters) -> list[Writing]:
         """Begin a text for each row, to be read piece by piece; every row must be right.
 
         Raises:
@@ -96,7 +96,7 @@ class TextPredictor:
             ]
         return found
 
-    def predict(self, rows: Sequence[Any], *, top_k: int | None = None, probabilities: bool = False) -> list[Json]:
+    def predict(self, rows: Array | Sequence[Any], *, top_k: int | None = None, probabilities: bool = False) -> list[Json]:
         """Return one output per row, as `answer` does with every other parameter left out."""
         return self.answer(rows, PredictionParameters(top_k=top_k, probabilities=probabilities))
 
