@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from lmaas import types
 from lmaas._arrays import as_array, is_rows, plain
+from lmaas._records import frame_rows, is_frame, is_mapping, is_numeric, json_row
 from lmaas.errors import InvalidRequestError
 
 if TYPE_CHECKING:
@@ -106,13 +107,18 @@ class Rows:
 
 
 def encode_rows(inputs: Any) -> Rows:
-    """Return rows to predict as they travel: an array as .npy, anything else as a list; one picture is one row.
+    """Return rows to predict as they travel: an array as .npy, anything else as a list.
+
+    One picture, text or dict alone is one row. A frame whose columns all hold numbers is an array in the order of its
+    columns; any other keeps their names.
 
     Raises:
         InvalidRequestError: There are no rows, or it cannot be told what they are.
     """
-    if isinstance(inputs, bytes | bytearray | Path):
+    if isinstance(inputs, bytes | bytearray | Path | str | Mapping):
         return Rows(json=[_json_row(inputs, 0)])
+    if is_frame(inputs) and not is_numeric(inputs, None):
+        return Rows(json=[json_row(row, f"inputs[{index}]") for index, row in enumerate(frame_rows(inputs))])
     values = as_array(inputs)
     if values is not None:
         if not values.shape or not values.shape[0]:
@@ -124,7 +130,8 @@ def encode_rows(inputs: Any) -> Rows:
         return Rows(npy=values.npy())
     if not is_rows(inputs):
         raise InvalidRequestError(
-            f"inputs must be an array, a list of rows, or a picture as bytes or Path, not {type(inputs).__name__}",
+            f"inputs must be an array, a frame, a list of rows, or one row: a text, a dict, a picture as bytes or Path; "
+            f"not {type(inputs).__name__}",
             param="inputs",
         )
     if not inputs:
@@ -141,6 +148,8 @@ def _json_row(row: Any, index: int) -> Any:
             raise InvalidRequestError(f"inputs[{index}]: cannot read {row} ({exc})", param=f"inputs[{index}]") from exc
     if isinstance(row, bytes | bytearray):
         return {"base64": b64encode(row).decode()}
+    if is_mapping(row):
+        return json_row(row, f"inputs[{index}]")
     return _nested(row)
 
 

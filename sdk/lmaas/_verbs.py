@@ -5,52 +5,46 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Any, Generic, Literal, Unpack
 
-from lmaas import types
+from lmaas import resources, types
 from lmaas._encode import checked
 from lmaas._examples import Examples
 from lmaas._flow import DriverT, Resource, endpoint
 from lmaas._request import CallOptions, Flow, Progress
-from lmaas.resources._ids import DatasetRef, DeploymentRef, ModelRef, derived, id_of, model_id
-from lmaas.resources.datasets import Datasets, dataset_id
-from lmaas.resources.deployments import READY_TIMEOUT, Deployments, Variants, made_ready
-from lmaas.resources.feedback import Feedbacks
-from lmaas.resources.jobs import Jobs, created
-from lmaas.resources.models import Models
-from lmaas.resources.predictions import Predictions, predicted
+from lmaas.resources._ids import READY_TIMEOUT, DatasetRef, DeploymentRef, ModelRef, derived, id_of, model_id
 
 
 class Verbs(Resource[DriverT], Generic[DriverT]):
     """Train, evaluate, deploy, predict, feedback, update; and the nouns they are about."""
 
     @cached_property
-    def datasets(self) -> Datasets[DriverT]:
+    def datasets(self) -> resources.datasets.Datasets[DriverT]:
         """Files of examples."""
-        return Datasets(self.core)
+        return resources.datasets.Datasets(self.core)
 
     @cached_property
-    def jobs(self) -> Jobs[DriverT]:
+    def jobs(self) -> resources.jobs.Jobs[DriverT]:
         """Training, evaluation and update jobs."""
-        return Jobs(self.core)
+        return resources.jobs.Jobs(self.core)
 
     @cached_property
-    def models(self) -> Models[DriverT]:
+    def models(self) -> resources.models.Models[DriverT]:
         """Trained versions."""
-        return Models(self.core)
+        return resources.models.Models(self.core)
 
     @cached_property
-    def deployments(self) -> Deployments[DriverT]:
+    def deployments(self) -> resources.deployments.Deployments[DriverT]:
         """Names that serve predictions."""
-        return Deployments(self.core)
+        return resources.deployments.Deployments(self.core)
 
     @cached_property
-    def predictions(self) -> Predictions[DriverT]:
+    def predictions(self) -> resources.predictions.Predictions[DriverT]:
         """What deployments answered."""
-        return Predictions(self.core)
+        return resources.predictions.Predictions(self.core)
 
     @cached_property
-    def feedback(self) -> Feedbacks[DriverT]:
+    def feedback(self) -> resources.feedback.Feedbacks[DriverT]:
         """What is said about predictions: `client.feedback(prediction, labels=...)`, `client.feedback.list(...)`."""
-        return Feedbacks(self.core)
+        return resources.feedback.Feedbacks(self.core)
 
     @endpoint
     def train(
@@ -60,7 +54,7 @@ class Verbs(Resource[DriverT], Generic[DriverT]):
         name: str,
         target: types.TargetSpec | dict[str, Any] | str | None = None,
         input: types.InputSpec | dict[str, Any] | str | None = None,
-        task: Literal["classification", "regression"] | None = None,
+        task: Literal["classification", "multilabel_classification", "regression", "generation"] | None = None,
         architecture: types.Architecture | dict[str, Any] | str | None = None,
         base_model: ModelRef | None = None,
         epochs: int | None = None,
@@ -82,9 +76,9 @@ class Verbs(Resource[DriverT], Generic[DriverT]):
 
         Args:
             dataset: A dataset or its id; or examples, which are uploaded first: a path, bytes, (x, y) arrays of
-                n rows each, a data frame with `target=`, or a list of (x, y) rows.
+                n rows each (or texts, or dicts), a data frame with `target=`, or a list of (x, y) rows or of dicts.
             name: Of the model; its first version is `NAME@1`.
-            target: Of examples: "class" or "value"; of a data frame, the name of the column that holds them.
+            target: Of examples: "class" or "value", or the name of the column that holds them; see `datasets.create`.
             input: Of examples: what the inputs are, such as `ImageInput(size=(28, 28))` or "tensor".
             task: "classification" or "regression"; omitted, told from the targets.
             architecture: `MLP(hidden=(512, 512))`, `CNN(...)`, or a word alone: "mlp".
@@ -125,10 +119,10 @@ class Verbs(Resource[DriverT], Generic[DriverT]):
             seed=seed,
             metadata=metadata,
         )
-        ident = yield from dataset_id(
+        ident = yield from resources.datasets.dataset_id(
             dataset, target=target, input=input, on_progress=on_progress, options=derived(options, "dataset")
         )
-        return (yield from created(request.model_copy(update={"dataset": ident}), options))
+        return (yield from resources.jobs.created(request.model_copy(update={"dataset": ident}), options))
 
     @endpoint
     def evaluate(
@@ -139,6 +133,7 @@ class Verbs(Resource[DriverT], Generic[DriverT]):
         target: types.TargetSpec | dict[str, Any] | str | None = None,
         input: types.InputSpec | dict[str, Any] | str | None = None,
         batch_size: int | None = None,
+        slice_by: str | None = None,
         metadata: dict[str, str] | None = None,
         on_progress: Progress | None = None,
         **options: Unpack[CallOptions],
@@ -151,17 +146,23 @@ class Verbs(Resource[DriverT], Generic[DriverT]):
             target: Of examples, see `train`.
             input: Of examples, see `train`.
             batch_size: Rows computed together.
+            slice_by: A column of the dataset, for metrics of the rows of each of its values (`metrics["slices"]`).
             metadata: Up to 32 free words stored with the job.
             on_progress: Of an upload: called with the bytes sent so far and the bytes there are.
             **options: extra_headers, timeout, idempotency_key.
         """
         request = checked(
-            types.EvaluationRequest, model=model_id(model), dataset="ds-", batch_size=batch_size, metadata=metadata
+            types.EvaluationRequest,
+            model=model_id(model),
+            dataset="ds-",
+            batch_size=batch_size,
+            slice_by=slice_by,
+            metadata=metadata,
         )
-        ident = yield from dataset_id(
+        ident = yield from resources.datasets.dataset_id(
             dataset, target=target, input=input, on_progress=on_progress, options=derived(options, "dataset")
         )
-        return (yield from created(request.model_copy(update={"dataset": ident}), options))
+        return (yield from resources.jobs.created(request.model_copy(update={"dataset": ident}), options))
 
     @endpoint
     def deploy(
@@ -169,7 +170,7 @@ class Verbs(Resource[DriverT], Generic[DriverT]):
         model: ModelRef | None = None,
         *,
         name: str,
-        variants: Variants | None = None,
+        variants: resources.deployments.Variants | None = None,
         batching: types.BatchingSpec | dict[str, Any] | None = None,
         metadata: dict[str, str] | None = None,
         reason: str | None = None,
@@ -192,7 +193,7 @@ class Verbs(Resource[DriverT], Generic[DriverT]):
             DeploymentFailedError: It did not become ready; the message tells why.
             NotFoundError: There is no such version.
         """
-        return made_ready(
+        return resources.deployments.made_ready(
             name,
             model=model,
             variants=variants,
@@ -217,7 +218,7 @@ class Verbs(Resource[DriverT], Generic[DriverT]):
     ) -> Flow[types.Prediction]:
         """Predict rows; `.labels`, `.scores` and `.values` hold the answers, one per row.
 
-        A row that cannot be predicted has an `error` in its place, and its neighbours succeed.
+        A row that cannot be resources.predictions.predicted has an `error` in its place, and its neighbours succeed.
 
         Args:
             deployment: The deployment or its name.
@@ -233,7 +234,7 @@ class Verbs(Resource[DriverT], Generic[DriverT]):
             InvalidRequestError: There are no rows; nothing was sent.
             UnprocessableEntityError: No row has the model's shape.
         """
-        return predicted(
+        return resources.predictions.predicted(
             deployment,
             inputs,
             top_k=top_k,
@@ -287,4 +288,4 @@ class Verbs(Resource[DriverT], Generic[DriverT]):
             seed=seed,
             metadata=metadata,
         )
-        return created(request, options)
+        return resources.jobs.created(request, options)

@@ -54,7 +54,6 @@ def test_a_data_frame_gives_its_columns_and_its_target():
 @pytest.mark.parametrize(
     ("examples", "column", "message"),
     [
-        (FRAME, "label", "column 'word' must hold numbers"),
         (FRAME, "lable", "there is no column 'lable'; there is a, b, word, label"),
         (FRAME, None, "name the target column"),
         (([[1], [2]], [1]), None, "x has 2 rows and y has 1"),
@@ -79,7 +78,6 @@ def test_what_are_no_examples_is_told(examples, column, message):
         ([], "no rows"),
         (np.empty((0, 3)), "no rows"),
         (np.float32(3), "no rows"),
-        ("text", "not str"),
         (3, "not int"),
         ([Path("no-such.png")], r"inputs\[0\]: cannot read"),
     ],

@@ -7,12 +7,16 @@ from typing import Any, Generic, Literal, Unpack
 from lmaas import types
 from lmaas._decode import answered, decode, sent
 from lmaas._encode import checked
-from lmaas._examples import Examples, to_upload
+from lmaas._examples import Examples, has_columns, to_upload
 from lmaas._flow import DriverT, Raw, Resource, call, call_bytes, endpoint
 from lmaas._listing import Listing, list_query, listing
+from lmaas._records import is_frame, is_numeric
 from lmaas._request import CallOptions, Flow, Progress, Query, Request, query_of
 from lmaas.errors import ChecksumError
 from lmaas.resources._ids import ANY_CONTENT, DatasetRef, id_of, segment
+
+KINDS = frozenset({"class", "none", "text", "value"})
+"""Words for `target=` that say what targets are; any other names the column that holds them."""
 
 
 def upload(
@@ -26,17 +30,20 @@ def upload(
     options: CallOptions,
 ) -> Flow[types.Dataset]:
     """Send examples in any form and return the dataset the server made of them, its checksum compared."""
-    column = target if isinstance(target, str) and hasattr(file, "columns") else None
-    message = checked(
-        types.DatasetCreate, name=name, format=format, input=input, target=None if column is not None else target
-    )
+    column = target if isinstance(target, str) and (has_columns(file) or target not in KINDS) else None
+    spec = {"column": column} if column is not None else target
+    message = checked(types.DatasetCreate, name=name, format=format, input=input, target=spec)
+    named = not isinstance(target, str | None) or message.input is not None
+    if column is not None and is_frame(file) and not named and is_numeric(file, column):
+        message = message.model_copy(update={"target": None})  # it travels as arrays, which have no columns
     fields: Query = query_of(name=message.name, format=message.format)
     fields += tuple(
         (field, part.model_dump_json(exclude_none=True))
         for field, part in (("input", message.input), ("target", message.target))
         if part is not None
     )
-    body = to_upload(file, column=column, fields=fields, on_progress=on_progress)
+    in_file = None if column is not None and not has_columns(file) else column
+    body = to_upload(file, column=in_file, named=named, fields=fields, on_progress=on_progress)
     request = Request("POST", "/v1/datasets", body=body, options=options)
     answer = answered((yield request), request)
     dataset = decode(answer, request, types.Dataset)
@@ -91,11 +98,14 @@ class Datasets(Resource[DriverT], Generic[DriverT]):
         """Upload examples; a file is read from disk as it is sent, and its checksum compared with the server's.
 
         Args:
-            file: A path, bytes, (x, y) arrays of n rows each, a data frame with `target=`, or a list of (x, y) rows.
+            file: A path, bytes, (x, y) of n rows each (arrays, or texts or dicts for x), a data frame with `target=`, or a
+                list of (x, y) rows or of dicts by column. A frame whose columns all hold numbers is sent as an array, unless
+                `input` says otherwise; any other keeps its columns.
             name: What people call it; omitted, the server makes a name.
             format: Of a file; omitted, told from its name and first bytes.
             input: What the inputs are, such as `TensorInput(normalize="none")` or just "image".
-            target: What the targets are, such as "class"; of a data frame, the name of the column that holds them.
+            target: What the targets are, such as "class"; or the name of the column that holds them;
+                `TargetSpec(column=("low", "high"))` for several values, `separator=` for several classes in one cell.
             on_progress: Called with the bytes sent so far and the bytes there are, after each block.
             **options: extra_headers, timeout, idempotency_key.
 
