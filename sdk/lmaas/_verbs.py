@@ -218,7 +218,7 @@ class Verbs(Resource[DriverT], Generic[DriverT]):
     ) -> Flow[types.Prediction]:
         """Predict rows; `.labels`, `.scores` and `.values` hold the answers, one per row.
 
-        A row that cannot be resources.predictions.predicted has an `error` in its place, and its neighbours succeed.
+        A row that cannot be predicted has an `error` in its place, and its neighbours succeed.
 
         Args:
             deployment: The deployment or its name.

@@ -18,6 +18,8 @@ FeedbackRef: TypeAlias = "types.Feedback | str"
 
 JSON_CONTENT = {"content-type": "application/json"}
 ANY_CONTENT = {"accept": "*/*"}
+READY_TIMEOUT = 300.0
+"""Seconds a deployment may take to become ready."""
 
 AnyRef = TypeVar("AnyRef", "types.Dataset", "types.Job", "types.Deployment", "types.Prediction", "types.Feedback")
 

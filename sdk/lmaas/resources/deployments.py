@@ -11,12 +11,11 @@ from lmaas._flow import DriverT, Raw, Resource, call, endpoint
 from lmaas._listing import Listing, list_query, listing
 from lmaas._request import CallOptions, Flow, Now, Request, Sleep
 from lmaas.errors import ConflictError, DeploymentFailedError
-from lmaas.resources._ids import JSON_CONTENT, DeploymentRef, ModelRef, derived, id_of, model_id, segment
+from lmaas.resources._ids import JSON_CONTENT, READY_TIMEOUT, DeploymentRef, ModelRef, derived, id_of, model_id, segment
 
 FIRST_POLL = 0.05
 GROWTH = 1.5
 LONGEST_POLL = 1.0
-READY_TIMEOUT = 300.0
 
 Variants: TypeAlias = "Sequence[types.VariantSpec | dict[str, Any]]"
 
