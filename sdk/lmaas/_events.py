@@ -79,6 +79,21 @@ def followed(
             yield Sleep(backoff(place.cuts - 1, uniform()))
 
 
+def received(request: Request, read: Callable[[ServerEvent], ItemT]) -> EmitFlow[ItemT]:
+    """Emit each event of the stream that answers a request, which cannot be taken up again where it broke off.
+
+    Raises:
+        APIConnectionError: The stream broke off.
+        APIError: The server reported an error within the stream.
+    """
+    answer = answered((yield request), request)
+    cut = yield from _read_events(answer, request, _Place(None), read)
+    if answer.source is not None:
+        yield Close(answer.source)
+    if cut is not None:
+        raise cut.error
+
+
 def _read_events(
     answer: Answer, request: Request, place: _Place, read: Callable[[ServerEvent], ItemT]
 ) -> Generator[Action | Emit[ItemT], Any, _Cut | None]:

@@ -109,7 +109,9 @@ def _cell(value: Any, place: str) -> Any:
 
 
 def _cells(values: Iterable[Any], place: str) -> list[Any]:
-    return [_cell(value, f"{place}[{index}]") for index, value in enumerate(values)]
+    # Dicts in a list are the messages of a conversation.
+    places = ((value, f"{place}[{index}]") for index, value in enumerate(values))
+    return [json_row(value, where) if is_mapping(value) else _cell(value, where) for value, where in places]
 
 
 def _listed(column: Any) -> list[Any]:

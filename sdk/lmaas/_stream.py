@@ -28,7 +28,8 @@ class Emit(Generic[ItemT]):
     item: ItemT
 
 
-EmitFlow: TypeAlias = Generator[Action | Emit[ItemT], Any, None]
+EmitFlow: TypeAlias = Generator[Action | Emit[ItemT], Any, Any]
+"""Yields items as it has them; what it returns, if anything, is what the stream as a whole came to."""
 
 
 class _Streamed(Generic[ItemT]):
@@ -39,6 +40,7 @@ class _Streamed(Generic[ItemT]):
         self.core = core
         self._source: Source | None = None
         self._ended = False
+        self._result: Any = None
 
     def __repr__(self) -> str:
         state = "ended" if self._ended else "reading" if self._source is not None else "not yet opened"
@@ -54,14 +56,14 @@ class _Streamed(Generic[ItemT]):
         return reply
 
 
-def _emitting(flow: EmitFlow[Any], policy: RetryPolicy) -> EmitFlow[Any]:
+def emitting(flow: EmitFlow[Any], policy: RetryPolicy) -> EmitFlow[Any]:
     """Run a flow of items with its requests tried as `policy` says."""
     reply: object = None
     while True:
         try:
             action = flow.send(reply)
-        except StopIteration:
-            return
+        except StopIteration as stop:
+            return stop.value
         reply = (yield from attempts(action, policy)) if isinstance(action, Request) else (yield action)
 
 
@@ -90,6 +92,10 @@ class Stream(_Streamed[ItemT]):
                 if isinstance(action, Emit):
                     return action.item
                 reply = self._note(driver.perform(action))
+        except StopIteration as stop:
+            self._result = stop.value
+            self.close()
+            raise
         except BaseException:
             self.close()
             raise
@@ -128,7 +134,8 @@ class AsyncStream(_Streamed[ItemT]):
                 if isinstance(action, Emit):
                     return action.item
                 reply = self._note(await driver.perform(action))
-        except StopIteration:
+        except StopIteration as stop:
+            self._result = stop.value
             await self.aclose()
             raise StopAsyncIteration from None
         except BaseException:
@@ -164,5 +171,5 @@ class streaming(Described[OwnerT, P, EmitFlow[ItemT]], Generic[OwnerT, P, ItemT]
 
 
 def _stream(flow: EmitFlow[Any], core: Core) -> Any:
-    flow = _emitting(flow, core.policy)
+    flow = emitting(flow, core.policy)
     return Stream(flow, core) if isinstance(core.driver, SyncDriver) else AsyncStream(flow, core)

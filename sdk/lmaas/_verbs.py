@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, Generic, Literal, Unpack
 
@@ -10,11 +11,13 @@ from lmaas._encode import checked
 from lmaas._examples import Examples
 from lmaas._flow import DriverT, Resource, endpoint
 from lmaas._request import CallOptions, Flow, Progress
+from lmaas._stream import EmitFlow
+from lmaas._text_stream import writing
 from lmaas.resources._ids import READY_TIMEOUT, DatasetRef, DeploymentRef, ModelRef, derived, id_of, model_id
 
 
 class Verbs(Resource[DriverT], Generic[DriverT]):
-    """Train, evaluate, deploy, predict, feedback, update; and the nouns they are about."""
+    """Train, evaluate, deploy, predict, stream, feedback, update; and the nouns they are about."""
 
     @cached_property
     def datasets(self) -> resources.datasets.Datasets[DriverT]:
@@ -30,6 +33,11 @@ class Verbs(Resource[DriverT], Generic[DriverT]):
     def models(self) -> resources.models.Models[DriverT]:
         """Trained versions."""
         return resources.models.Models(self.core)
+
+    @cached_property
+    def base_models(self) -> resources.base_models.BaseModels[DriverT]:
+        """Pretrained language models that can be fine-tuned."""
+        return resources.base_models.BaseModels(self.core)
 
     @cached_property
     def deployments(self) -> resources.deployments.Deployments[DriverT]:
@@ -59,6 +67,8 @@ class Verbs(Resource[DriverT], Generic[DriverT]):
         base_model: ModelRef | None = None,
         epochs: int | None = None,
         batch_size: int | None = None,
+        gradient_accumulation: int | None = None,
+        max_tokens_per_batch: int | None = None,
         optimizer: types.Optimizer | dict[str, Any] | str | None = None,
         schedule: types.Schedule | dict[str, Any] | str | None = None,
         loss: types.Loss | dict[str, Any] | str | None = None,
@@ -82,9 +92,12 @@ class Verbs(Resource[DriverT], Generic[DriverT]):
             input: Of examples: what the inputs are, such as `ImageInput(size=(28, 28))` or "tensor".
             task: "classification" or "regression"; omitted, told from the targets.
             architecture: `MLP(hidden=(512, 512))`, `CNN(...)`, or a word alone: "mlp".
-            base_model: A version of the same architecture whose weights are the starting point.
+            base_model: A version of the same architecture whose weights are the starting point; of a language model
+                also one of `client.base_models.list()`.
             epochs: Passes over the training rows.
             batch_size: Rows in one step.
+            gradient_accumulation: Of language models: batches whose gradients make one step.
+            max_tokens_per_batch: Of language models: a batch holds fewer rows where they are long.
             optimizer: `Adam(lr=1e-3)`, `AdamW`, `SGD`, `RMSprop`, or a word alone: "adam".
             schedule: `OneCycle(max_lr=3e-3)`, `CosineSchedule(...)`, ...
             loss: `CrossEntropy(label_smoothing=0.1)`, `MSE()`, ...
@@ -110,6 +123,8 @@ class Verbs(Resource[DriverT], Generic[DriverT]):
             base_model=None if base_model is None else model_id(base_model),
             epochs=epochs,
             batch_size=batch_size,
+            gradient_accumulation=gradient_accumulation,
+            max_tokens_per_batch=max_tokens_per_batch,
             optimizer=optimizer,
             schedule=schedule,
             loss=loss,
@@ -212,36 +227,106 @@ class Verbs(Resource[DriverT], Generic[DriverT]):
         *,
         top_k: int | None = None,
         probabilities: bool = False,
+        max_tokens: int | None = None,
+        temperature: float | None = None,
+        top_p: float | None = None,
+        stop: str | Sequence[str] | None = None,
+        seed: int | None = None,
+        logprobs: int | None = None,
         user: str | None = None,
         store: bool = True,
         **options: Unpack[CallOptions],
     ) -> Flow[types.Prediction]:
-        """Predict rows; `.labels`, `.scores` and `.values` hold the answers, one per row.
+        """Predict rows; `.labels`, `.scores`, `.values` and `.texts` hold the answers, one per row.
 
         A row that cannot be predicted has an `error` in its place, and its neighbours succeed.
 
         Args:
             deployment: The deployment or its name.
             inputs: Rows of the shape the model was trained on: an array (n, ...), a tensor, a data frame, a list of
-                rows; of pictures also PNG or JPEG files as bytes or Path, one or a list.
-            top_k: Add the k likeliest classes of each row.
+                rows; of pictures also PNG or JPEG files as bytes or Path, one or a list; of language models prompts
+                as strings, or `{"messages": [...]}`.
+            top_k: Add the k likeliest classes of each row; of texts, keep the k likeliest tokens.
             probabilities: Add the probability of every class.
+            max_tokens: Of texts: how long an answer may become; omitted, 128 tokens.
+            temperature: Of texts: 0 takes the likeliest token every time; omitted, 1.
+            top_p: Of texts: keep the likeliest tokens that together have this probability.
+            stop: Of texts: the answer ends before this string, or the first of these.
+            seed: Of texts: the same seed draws the same answer.
+            logprobs: Of texts: add the log-probability of every token, and of so many likeliest in its place.
             user: Whose request this is; the same user meets the same variant.
             store: Keep the inputs, so that feedback can be learned from.
             **options: extra_headers, timeout, idempotency_key.
 
         Raises:
             InvalidRequestError: There are no rows; nothing was sent.
-            UnprocessableEntityError: No row has the model's shape.
+            UnprocessableEntityError: No row has the model's shape, or every prompt is longer than its context.
         """
-        return resources.predictions.predicted(
-            deployment,
-            inputs,
+        parameters = resources.predictions.parameters_of(
             top_k=top_k,
             probabilities=probabilities,
-            user=user,
-            store=store,
-            options=options,
+            max_tokens=max_tokens,
+            temperature=temperature,
+            top_p=top_p,
+            stop=stop,
+            seed=seed,
+            logprobs=logprobs,
+        )
+        return resources.predictions.predicted(
+            deployment, inputs, parameters=parameters, user=user, store=store, options=options
+        )
+
+    @writing
+    def stream(
+        self,
+        deployment: DeploymentRef,
+        prompt: str | Sequence[dict[str, str]] | dict[str, Any],
+        *,
+        top_k: int | None = None,
+        max_tokens: int | None = None,
+        temperature: float | None = None,
+        top_p: float | None = None,
+        stop: str | Sequence[str] | None = None,
+        seed: int | None = None,
+        logprobs: int | None = None,
+        user: str | None = None,
+        store: bool = True,
+        **options: Unpack[CallOptions],
+    ) -> EmitFlow[str]:
+        """Have a language model answer one prompt, and read the text while it is written.
+
+        Use it as a context manager and iterate over the pieces; leaving it stops the work on the server. Afterwards
+        `.prediction` is the answer as a whole, for feedback.
+
+        Args:
+            deployment: The deployment or its name.
+            prompt: A text, or a conversation as a list of messages, `{"role": ..., "content": ...}`.
+            top_k: Keep the k likeliest tokens.
+            max_tokens: How long an answer may become; omitted, 128 tokens.
+            temperature: 0 takes the likeliest token every time; omitted, 1.
+            top_p: Keep the likeliest tokens that together have this probability.
+            stop: The answer ends before this string, or the first of these.
+            seed: The same seed draws the same answer.
+            logprobs: Add the log-probability of every token, and of so many likeliest in its place.
+            user: Whose request this is; the same user meets the same variant.
+            store: Keep prompt and answer, so that feedback can be learned from.
+            **options: extra_headers, timeout, idempotency_key.
+
+        Raises:
+            UnprocessableEntityError: The prompt is empty or longer than the model's context.
+            APIConnectionError: The stream broke off.
+        """
+        parameters = resources.predictions.parameters_of(
+            top_k=top_k,
+            max_tokens=max_tokens,
+            temperature=temperature,
+            top_p=top_p,
+            stop=stop,
+            seed=seed,
+            logprobs=logprobs,
+        )
+        return resources.predictions.streamed(
+            deployment, prompt, parameters=parameters, user=user, store=store, options=options
         )
 
     @endpoint

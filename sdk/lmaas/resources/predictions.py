@@ -2,46 +2,111 @@
 
 from __future__ import annotations
 
-from typing import Any, Generic, Literal, Unpack
+from collections.abc import Sequence
+from typing import Any, Generic, Literal, Unpack, cast
 
 from lmaas import types
 from lmaas._encode import checked, encode_rows, to_json
 from lmaas._flow import DriverT, Raw, Resource, call, endpoint
 from lmaas._listing import Listing, list_query, listing
 from lmaas._request import CallOptions, Flow, Request, query_of
+from lmaas._stream import EmitFlow
+from lmaas._text_stream import written
+from lmaas.errors import InvalidRequestError
 from lmaas.resources._ids import JSON_CONTENT, DeploymentRef, PredictionRef, id_of, segment
 
 NPY_CONTENT = {"content-type": "application/x-npy"}
+EVENT_STREAM = "text/event-stream"
 
 
 def predicted(
     deployment: DeploymentRef,
     inputs: Any,
     *,
-    top_k: int | None,
-    probabilities: bool,
+    parameters: types.PredictionParameters,
     user: str | None,
     store: bool,
     options: CallOptions,
 ) -> Flow[types.Prediction]:
     """Send rows and return the answers: an array as its bytes, with the parameters in the query; others as JSON."""
-    path = f"/v1/deployments/{segment(id_of(deployment))}/predictions"
-    parameters = checked(types.PredictionParameters, top_k=top_k, probabilities=probabilities or None)
+    path = _path(deployment)
     rows = encode_rows(inputs)
-    if rows.npy is not None:
-        # Only what differs from the default: a short URL is read faster than a long one.
-        query = query_of(
-            top_k=parameters.top_k, probabilities=probabilities or None, user=user, store=None if store else False
-        )
-        return call(Request("POST", path, query, rows.npy, NPY_CONTENT, options), types.Prediction)
-    document: dict[str, Any] = {"inputs": rows.json}
+    if rows.npy is None:
+        body = _document(rows.json, parameters, user=user, store=store)
+        return call(Request("POST", path, (), body, JSON_CONTENT, options), types.Prediction)
+    if stray := parameters.model_fields_set - {"top_k", "probabilities"}:
+        raise InvalidRequestError(f"{min(stray)} is for texts, and these rows are an array", param=min(stray))
+    # Only what differs from the default: a short URL is read faster than a long one.
+    query = query_of(
+        top_k=parameters.top_k,
+        probabilities=parameters.probabilities or None,
+        user=user,
+        store=None if store else False,
+    )
+    return call(Request("POST", path, query, rows.npy, NPY_CONTENT, options), types.Prediction)
+
+
+def streamed(
+    deployment: DeploymentRef,
+    prompt: Any,
+    *,
+    parameters: types.PredictionParameters,
+    user: str | None,
+    store: bool,
+    options: CallOptions,
+) -> EmitFlow[str]:
+    """Send one prompt, emit the pieces of its answer and return the prediction."""
+    if isinstance(prompt, Sequence) and not isinstance(prompt, str):
+        prompt = {"messages": list(cast("Sequence[Any]", prompt))}  # type: ignore[redundant-cast]  # pyright needs it
+    body = _document([prompt], parameters, user=user, store=store)
+    headers = {**JSON_CONTENT, "accept": EVENT_STREAM}
+    return written(Request("POST", _path(deployment), (), body, headers, options, stream=True))
+
+
+def parameters_of(
+    *,
+    top_k: int | None = None,
+    probabilities: bool = False,
+    max_tokens: int | None = None,
+    temperature: float | None = None,
+    top_p: float | None = None,
+    stop: str | Sequence[str] | None = None,
+    seed: int | None = None,
+    logprobs: int | None = None,
+) -> types.PredictionParameters:
+    """Return the parameters that were given.
+
+    Raises:
+        InvalidRequestError: One of them is wrong.
+    """
+    return checked(
+        types.PredictionParameters,
+        top_k=top_k,
+        probabilities=probabilities or None,
+        max_tokens=max_tokens,
+        temperature=None if temperature is None else float(temperature),
+        top_p=None if top_p is None else float(top_p),
+        stop=(stop,) if isinstance(stop, str) else stop,
+        seed=seed,
+        logprobs=logprobs,
+    )
+
+
+def _path(deployment: DeploymentRef) -> str:
+    return f"/v1/deployments/{segment(id_of(deployment))}/predictions"
+
+
+def _document(
+    rows: list[Any] | None, parameters: types.PredictionParameters, *, user: str | None, store: bool
+) -> bytes:
+    document: dict[str, Any] = {"inputs": rows}
     if parameters.model_fields_set:
         document["parameters"] = parameters.model_dump(exclude_unset=True)
     if user is not None:
         document["user"] = user
     if not store:
         document["store"] = False
-    return call(Request("POST", path, (), to_json(document), JSON_CONTENT, options), types.Prediction)
+    return to_json(document)
 
 
 class Predictions(Resource[DriverT], Generic[DriverT]):
@@ -60,20 +125,28 @@ class Predictions(Resource[DriverT], Generic[DriverT]):
         *,
         top_k: int | None = None,
         probabilities: bool = False,
+        max_tokens: int | None = None,
+        temperature: float | None = None,
+        top_p: float | None = None,
+        stop: str | Sequence[str] | None = None,
+        seed: int | None = None,
+        logprobs: int | None = None,
         user: str | None = None,
         store: bool = True,
         **options: Unpack[CallOptions],
     ) -> Flow[types.Prediction]:
         """Predict rows; the same as `client.predict`."""
-        return predicted(
-            deployment,
-            inputs,
+        parameters = parameters_of(
             top_k=top_k,
             probabilities=probabilities,
-            user=user,
-            store=store,
-            options=options,
+            max_tokens=max_tokens,
+            temperature=temperature,
+            top_p=top_p,
+            stop=stop,
+            seed=seed,
+            logprobs=logprobs,
         )
+        return predicted(deployment, inputs, parameters=parameters, user=user, store=store, options=options)
 
     @listing
     def list(
