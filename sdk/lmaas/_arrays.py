@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import sys
-import zipfile
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -49,6 +48,8 @@ class Array:
 
 def npz(arrays: Mapping[str, Array]) -> bytes:
     """Return the arrays as an .npz file: stored, and the same bytes for the same arrays."""
+    import zipfile
+
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         for name, values in arrays.items():

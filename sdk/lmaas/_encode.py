@@ -6,7 +6,6 @@ import json
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
@@ -70,6 +69,8 @@ def _refusal(kind: type[types.WireRequest], exc: ValidationError) -> InvalidRequ
 
 
 def _closest(word: str, known: Sequence[str]) -> str:
+    from difflib import get_close_matches
+
     close = get_close_matches(word, known, n=1)
     return f"; did you mean {close[0]!r}?" if close else f"; there is {', '.join(known)}"
 
@@ -130,7 +131,7 @@ def encode_rows(inputs: Any) -> Rows:
         return Rows(npy=values.npy())
     if not is_rows(inputs):
         raise InvalidRequestError(
-            f"inputs must be an array, a frame, a list of rows, or one row: a text, a dict, a picture as bytes or Path; "
+            "inputs must be an array, a frame, a list of rows, or one row: a text, a dict, a picture as bytes or Path; "
             f"not {type(inputs).__name__}",
             param="inputs",
         )

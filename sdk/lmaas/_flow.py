@@ -11,7 +11,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from functools import cached_property, update_wrapper
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Self, TypeVar, cast, overload
 
@@ -151,6 +150,8 @@ class Described(Generic[OwnerT, P, ResultT]):
         return self.function(owner, *args, **kwargs)
 
     def _unknown(self, name: str) -> TypeError:
+        from difflib import get_close_matches
+
         close = get_close_matches(name, self._keywords, n=1)
         right = f"did you mean {close[0]!r}?" if close else f"it takes {', '.join(sorted(self._keywords))}"
         return TypeError(f"{self.function.__name__}() has no argument {name!r}; {right}")

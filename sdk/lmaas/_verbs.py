@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any, Generic, Literal, Unpack
+from typing import TYPE_CHECKING, Any, Generic, Literal, Unpack
 
 from lmaas import resources, types
 from lmaas._encode import checked
-from lmaas._examples import Examples
 from lmaas._flow import DriverT, Resource, endpoint
 from lmaas._request import CallOptions, Flow, Progress
 from lmaas._stream import EmitFlow
 from lmaas._text_stream import writing
 from lmaas.resources._ids import READY_TIMEOUT, DatasetRef, DeploymentRef, ModelRef, derived, id_of, model_id
+
+if TYPE_CHECKING:
+    from lmaas._examples import Examples
 
 
 class Verbs(Resource[DriverT], Generic[DriverT]):

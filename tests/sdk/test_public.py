@@ -46,6 +46,7 @@ PUBLIC = [
     "types",
 ]
 NOUNS = {
+    "base_models": "list retrieve",
     "datasets": "content create delete list retrieve rows",
     "jobs": "as_completed cancel checkpoints create events list pause resume retrieve wait wait_all",
     "models": "delete delete_alias list retrieve set_alias weights",
@@ -93,7 +94,7 @@ def test_the_verbs_are_these():
     from lmaas._verbs import Verbs
 
     verbs = {name for name in vars(Verbs) if name[0] != "_"} - NOUNS.keys()
-    assert verbs == {"train", "evaluate", "deploy", "predict", "update"}
+    assert verbs == {"train", "evaluate", "deploy", "predict", "stream", "update"}
 
 
 def test_importing_the_package_loads_nothing_heavy():

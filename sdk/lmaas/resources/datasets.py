@@ -98,9 +98,9 @@ class Datasets(Resource[DriverT], Generic[DriverT]):
         """Upload examples; a file is read from disk as it is sent, and its checksum compared with the server's.
 
         Args:
-            file: A path, bytes, (x, y) of n rows each (arrays, or texts or dicts for x), a data frame with `target=`, or a
-                list of (x, y) rows or of dicts by column. A frame whose columns all hold numbers is sent as an array, unless
-                `input` says otherwise; any other keeps its columns.
+            file: A path, bytes, (x, y) of n rows each (arrays, or texts or dicts for x), a data frame with `target=`,
+                or a list of (x, y) rows or of dicts by column. A frame whose columns all hold numbers is sent as an
+                array, unless `input` says otherwise; any other keeps its columns.
             name: What people call it; omitted, the server makes a name.
             format: Of a file; omitted, told from its name and first bytes.
             input: What the inputs are, such as `TensorInput(normalize="none")` or just "image".
