@@ -29,6 +29,7 @@ DEFAULT_VALIDATION = 0.1
 _LEAST_NORMED = 3
 """One row is held out, and a batch of one has no variance."""
 _CHECKPOINTS = 10
+_LEAST_ENTRIES = 1 << 12
 _MOST_EPOCHS = 60
 """For very few rows, unless asked for."""
 LARGE_BATCH, SMALL_BATCH, SMALL_ROWS = 128, 32, 4096
@@ -57,7 +58,7 @@ def plan_training(
     task = _task(request, dataset["target"])
     _check_same_rows(dataset, base, "base_model")
     _check_same_rows(dataset, validation, "validation.dataset")
-    architecture = _architecture(request, dataset["input"], base)
+    architecture = _architecture(request, dataset, base)
     entry = ARCHITECTURES[architecture.type]
     _check_takes(entry.inputs, architecture, dataset["input"]["kind"])
     entry.check(architecture, network_shape(dataset["input"]))
@@ -167,9 +168,9 @@ def _check_same_rows(dataset: Json, other: Json | None, param: str) -> None:
             )
 
 
-def _architecture(request: TrainingRequest, described: Json, base: Json | None) -> Architecture:
+def _architecture(request: TrainingRequest, dataset: Json, base: Json | None) -> Architecture:
     if base is None:
-        return request.architecture or _SUITED[described["kind"]](described)
+        return request.architecture or _SUITED[dataset["input"]["kind"]](dataset["input"], dataset["rows"])
     stored = base["architecture"]
     inherited: Any = ARCHITECTURES[stored["type"]].config.model_validate(stored)
     if request.architecture not in {None, inherited}:
@@ -181,16 +182,22 @@ def _architecture(request: TrainingRequest, described: Json, base: Json | None) 
     return inherited  # type: ignore[no-any-return]
 
 
-def _for_pictures(described: Json) -> Architecture:
+def _for_texts(_: Json, rows: int) -> Architecture:
+    """Give each row about a dozen entries of the table: more are never touched, and every step costs by their number."""
+    entries = max(_LEAST_ENTRIES, min(TextEncoder().buckets, 12 * rows))
+    return TextEncoder(buckets=1 << (entries - 1).bit_length())
+
+
+def _for_pictures(described: Json, _: int) -> Architecture:
     small = min(described["shape"][:2]) < 2 ** len(CNN().channels)
     return MLP() if small else CNN()
 
 
-_SUITED: dict[str, Callable[[Json], Architecture]] = {
+_SUITED: dict[str, Callable[[Json, int], Architecture]] = {
     "image": _for_pictures,
-    "table": lambda _: TabularMLP(),
-    "tensor": lambda _: MLP(),
-    "text": lambda _: TextEncoder(),
+    "table": lambda _, __: TabularMLP(),
+    "tensor": lambda _, __: MLP(),
+    "text": _for_texts,
 }
 
 

@@ -22,6 +22,7 @@ from lmaas_server.engine.data.reader import column_values, read_dataset
 from lmaas_server.engine.learning.evaluate import evaluate
 from lmaas_server.engine.learning.train import train
 from lmaas_server.engine.learning.update import update
+from lmaas_server.engine.registry import ARCHITECTURES
 from lmaas_server.engine.reports import Finished, Message, Progress, Report
 from lmaas_server.jobs.protocol import Done, Said
 from lmaas_server.jobs.statements import read_statements
@@ -32,10 +33,11 @@ Control = Callable[[], str | None]
 
 def run_training(spec: Json, control: Control) -> Iterator[Said]:
     """Train a network on a dataset."""
+    request = TrainingRequest.model_validate_json(orjson.dumps(spec["request"]))
+    spec = {**spec, "threads": _threads_for(request, spec["threads"])}
     _use_threads(spec)
     examples = _read(spec["dataset"])
     yield _told(examples, spec)
-    request = TrainingRequest.model_validate_json(orjson.dumps(spec["request"]))
     reports = (_language().train_language if request.task == "generation" else train)(
         examples,
         request,
@@ -151,8 +153,13 @@ def _limits(dataset: Json) -> ReadLimits:
 def _told(examples: Examples, spec: Json) -> Message:
     kind, shape = examples.input["kind"], tuple(examples.input.get("shape", ()))
     dataset, threads = spec["dataset"], spec["threads"]
-    text = f"Read {len(examples):,} rows of {kind} {shape} from {dataset['id']}; computing with {threads} threads."
+    text = f"Read {len(examples):,} rows of {kind} {shape} from {dataset['id']}; computing with {threads} thread{'s' * (threads > 1)}."
     return Message("info", text, {"dataset": dataset["id"], "rows": len(examples), "threads": threads})
+
+
+def _threads_for(request: TrainingRequest, most: int) -> int:
+    entry = ARCHITECTURES.get(request.architecture.type) if request.architecture else None
+    return min(most, entry.recipe.threads or most) if entry else most
 
 
 def _use_threads(spec: Json) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lmaas.types import UpdateRequest
+from lmaas.types import Adam, UpdateRequest
 from lmaas_server.engine.bundle import Bundle, build_network, grown
 from lmaas_server.engine.data.examples import Array
 from lmaas_server.engine.data.feed import feed_of
@@ -18,6 +18,7 @@ from lmaas_server.engine.learning.reservoir import Reservoir
 from lmaas_server.engine.learning.signals import Rows, Signals
 from lmaas_server.engine.learning.strategies import Ground, Pool, remember
 from lmaas_server.engine.learning.values import ValueScale
+from lmaas_server.engine.registry import ARCHITECTURES
 
 
 _UNLIKELY = -3.0
@@ -120,7 +121,8 @@ def _ground(champion: Bundle, memory: Memory, request: UpdateRequest) -> Ground:
         weights=torch.from_numpy(memory.weights),
         remembered=memory.remembered,
         reservoir=Reservoir(RESERVOIR_ROWS, generator),
-        optimizer=request.optimizer,
+        # learning.md's Adam 1e-3 is the recipe of mlp and cnn; a table of word vectors needs a larger step, there as here.
+        optimizer=request.optimizer or Adam(lr=ARCHITECTURES[champion.architecture["type"]].recipe.learning_rate),
         epochs=request.epochs,
         generator=generator,
     )
