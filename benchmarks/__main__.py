@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-ALL = ("client", "training", "serving")
+ALL = ("client", "training", "serving", "tasks")
 
 
 def main(names: list[str]) -> int:

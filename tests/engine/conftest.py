@@ -148,3 +148,13 @@ def packed(**arrays: Any) -> bytes:
     stream = io.BytesIO()
     np.savez(stream, **arrays)
     return stream.getvalue()
+
+
+@pytest.fixture
+def limits_of() -> Callable[..., ReadLimits]:
+    """Give limits, those of the tests where nothing else is said."""
+
+    def limiting(**given: Any) -> ReadLimits:
+        return ReadLimits(**{"max_unpacked_bytes": LIMITS.max_unpacked_bytes, **given})
+
+    return limiting

@@ -70,7 +70,7 @@ def plan_training(
             "architecture": architecture,
             "epochs": epochs,
             "batch_size": batch_size,
-            "optimizer": request.optimizer or Adam(lr=entry.recipe.learning_rate),
+            "optimizer": request.optimizer or Adam(lr=entry.recipe.learning_rate * TASKS[task].haste),
             # Who names the optimizer gets its learning rate as it stands; the cosine is for who leaves it to us.
             "schedule": request.schedule or (ConstantSchedule() if request.optimizer else CosineSchedule()),
             "loss": request.loss or TASKS[task].default_loss(),

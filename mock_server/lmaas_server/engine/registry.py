@@ -67,6 +67,9 @@ class Task:
     """Measured on the validation rows after every epoch; whether more is better."""
     multiple: bool = False
     """Whether a row has any number of classes."""
+    haste: float = 1.0
+    """Times the recipe's learning rate: of many yes-or-nos each has few rows that say yes (DBpedia's classes and groups of
+    them, 6,000 rows: micro-F1 .84 at 1, .90 at 3)."""
 
 
 ARCHITECTURES: dict[str, Architecture] = {
@@ -100,6 +103,7 @@ TASKS: dict[str, Task] = {
         BinaryCrossEntropy,
         {"loss": False, "accuracy": True, "micro_f1": True},
         multiple=True,
+        haste=3.0,
     ),
     "regression": Task("value", ("mse", "mae", "huber"), MSE, {"loss": False, "mae": False, "rmse": False, "r2": True}),
 }

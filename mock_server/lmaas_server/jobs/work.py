@@ -145,9 +145,7 @@ def _slices(dataset: Json, column: str) -> list[str]:
 
 
 def _limits(dataset: Json) -> ReadLimits:
-    return ReadLimits(
-        max_unpacked_bytes=dataset["max_unpacked_bytes"], max_memory_bytes=dataset["max_memory_bytes"]
-    )
+    return ReadLimits(max_unpacked_bytes=dataset["max_unpacked_bytes"], max_memory_bytes=dataset["max_memory_bytes"])
 
 
 def _told(examples: Examples, spec: Json) -> Message:

@@ -62,9 +62,7 @@ class Attention(nn.Module):
         self.longest = longest
         self.table = nn.Embedding(buckets + 1, width, padding_idx=0)
         self.places = nn.Embedding(longest, width)
-        layer = nn.TransformerEncoderLayer(
-            width, heads, 4 * width, dropout, "gelu", batch_first=True, norm_first=True
-        )
+        layer = nn.TransformerEncoderLayer(width, heads, 4 * width, dropout, "gelu", batch_first=True, norm_first=True)
         self.layers = nn.TransformerEncoder(layer, layers, norm=nn.LayerNorm(width), enable_nested_tensor=False)
         nn.init.normal_(self.table.weight, std=0.05)
         nn.init.normal_(self.places.weight, std=0.02)

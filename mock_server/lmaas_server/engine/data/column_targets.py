@@ -1,8 +1,8 @@
 """Targets from columns: which column holds them, of what kind they are, and their values. Knows no inputs, no torch.
 
-    one column of strings or whole numbers      a class per row
-    numbers with fractions, or of many kinds    a value per row; several columns, several values
-    lists, or cells with a separator            any number of classes per row
+one column of strings or whole numbers      a class per row
+numbers with fractions, or of many kinds    a value per row; several columns, several values
+lists, or cells with a separator            any number of classes per row
 """
 
 from __future__ import annotations
@@ -155,7 +155,9 @@ class Targets:
         lengths = np.concatenate(self._lengths)
         if 4 * len(lengths) * classes > _MAX_MULTI_HOT:
             raise InvalidError(
-                f"{len(lengths):,} rows of {classes:,} classes are too many to learn together", code="labels_invalid", param="file"
+                f"{len(lengths):,} rows of {classes:,} classes are too many to learn together",
+                code="labels_invalid",
+                param="file",
             )
         found = np.zeros((len(lengths), classes), dtype=np.float32)
         found[np.repeat(np.arange(len(lengths)), lengths), indices] = 1
@@ -182,7 +184,9 @@ class Targets:
         rows: list[list[Label]] = []
         for cell in cells[0]:
             items = cell if isinstance(cell, list) else category_of(cell).split(separator) if separator else [cell]
-            rows.append(list(dict.fromkeys(name for item in items if item is not None and (name := category_of(item).strip()))))
+            rows.append(
+                list(dict.fromkeys(name for item in items if item is not None and (name := category_of(item).strip())))
+            )
         self._lengths.append(np.array([len(row) for row in rows], dtype=np.int64))
         self._parts.append(self._indices([label for row in rows for label in row]))
 

@@ -1,9 +1,9 @@
 """Columns of a table as numbers: types told from the values, then every cell a float64. Knows no files and no torch.
 
-    number      itself
-    date        seconds since 1970
-    category    a hash of its name (cells.code_of)
-    missing     NaN
+number      itself
+date        seconds since 1970
+category    a hash of its name (cells.code_of)
+missing     NaN
 """
 
 from __future__ import annotations
@@ -160,4 +160,8 @@ def _all_match(column: pa.Array, pattern: str) -> bool:
 
 
 _ENCODERS: dict[str, Any] = {"number": _numbers, "date": _dates, "category": _categories}
-_A = {"number": "a finite number", "date": "a date such as 2026-01-31 or 2026-01-31T12:00:00Z", "category": "a category"}
+_A = {
+    "number": "a finite number",
+    "date": "a date such as 2026-01-31 or 2026-01-31T12:00:00Z",
+    "category": "a category",
+}

@@ -1,9 +1,9 @@
 """Raw rows on their way into a network: layout, scaling and features in torch. Knows no files and no models.
 
-    ArrayFeed   tensors and pictures. uint8 stays uint8 in memory and is scaled batch by batch: a quarter of the memory,
-                and the copy of a batch that indexing makes anyway is four times smaller. Floats are scaled once.
-    TableFeed   features, computed once.
-    TextFeed    numbered words, one text after the other; a batch is padded to its longest text.
+ArrayFeed   tensors and pictures. uint8 stays uint8 in memory and is scaled batch by batch: a quarter of the memory,
+            and the copy of a batch that indexing makes anyway is four times smaller. Floats are scaled once.
+TableFeed   features, computed once.
+TextFeed    numbered words, one text after the other; a batch is padded to its longest text.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """What differs between kinds of inputs once their file is read, as one table. Imports no torch.
 
-    rows            JSON or arrays of a prediction -> raw rows, and the errors of those that are bad
-    preview         one raw row as JSON shows it
-    spec            a description -> what to ask of the reader so that another file is read the same way
-    fit, from_json  the preprocessing that is stored with a model
-    shape           a row as a network takes it, as far as the description tells
-    stored, restored    raw rows as a file of tensors holds them
+rows            JSON or arrays of a prediction -> raw rows, and the errors of those that are bad
+preview         one raw row as JSON shows it
+spec            a description -> what to ask of the reader so that another file is read the same way
+fit, from_json  the preprocessing that is stored with a model
+shape           a row as a network takes it, as far as the description tells
+stored, restored    raw rows as a file of tensors holds them
 """
 
 from __future__ import annotations
@@ -96,7 +96,11 @@ def _table_spec(description: Json) -> Json:
 
 
 def _csv_spec(description: Json) -> Json:
-    return {key: description[key] for key in ("column", "max_bytes", "encoding", "delimiter", "header") if key in description}
+    return {
+        key: description[key]
+        for key in ("column", "max_bytes", "encoding", "delimiter", "header")
+        if key in description
+    }
 
 
 KINDS: dict[str, Kind] = {

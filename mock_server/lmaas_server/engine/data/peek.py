@@ -16,7 +16,9 @@ from lmaas_server.engine.data.examples import Json, ReadLimits
 from lmaas_server.engine.data.rowfiles import open_rows
 
 
-def peek(path: Path, *, filename: str, format: str, input: Json, target: Json, rows: range, limits: ReadLimits) -> list[Json]:
+def peek(
+    path: Path, *, filename: str, format: str, input: Json, target: Json, rows: range, limits: ReadLimits
+) -> list[Json]:
     """Return `{input, target}` of each of the rows of a described dataset, in the order of `rows`.
 
     Args:

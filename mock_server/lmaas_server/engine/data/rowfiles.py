@@ -110,7 +110,9 @@ def _csv_batches(
         raise _csv_error(exc, ragged, filename, names, count, skip) from exc
 
 
-def _csv_error(exc: Exception, ragged: list[Any], filename: str, names: tuple[str, ...], count: int, skip: int) -> InvalidError:
+def _csv_error(
+    exc: Exception, ragged: list[Any], filename: str, names: tuple[str, ...], count: int, skip: int
+) -> InvalidError:
     if ragged:
         found = ragged[0]
         row = count if found.number is None else found.number - 1 - skip
@@ -180,12 +182,16 @@ def _first_row(path: Path, filename: str, encoding: str, delimiter: str | None) 
     delimiter = delimiter or max(_DELIMITERS, key=sample.count)
     if len(delimiter.encode()) != 1 or delimiter in '"\r\n':
         raise InvalidError(
-            f"{delimiter!r} cannot be a delimiter; it is one ASCII character", code="delimiter_invalid", param="input.delimiter"
+            f"{delimiter!r} cannot be a delimiter; it is one ASCII character",
+            code="delimiter_invalid",
+            param="input.delimiter",
         )
     try:
         first = next((row for row in csv.reader(head.splitlines(keepends=True), delimiter=delimiter) if row), None)
     except csv.Error as exc:
-        raise InvalidError(f"the first line of {filename} is no csv: {exc}", code="columns_invalid", param="file") from exc
+        raise InvalidError(
+            f"the first line of {filename} is no csv: {exc}", code="columns_invalid", param="file"
+        ) from exc
     if first is None:
         raise InvalidError(f"{filename} has no rows", code="dataset_empty", param="file")
     return first, delimiter
@@ -194,7 +200,9 @@ def _first_row(path: Path, filename: str, encoding: str, delimiter: str | None) 
 def _check_names(names: tuple[str, ...], filename: str) -> None:
     if len(names) > MAX_COLUMNS:
         raise InvalidError(
-            f"{filename} has {len(names):,} columns; at most {MAX_COLUMNS:,} are read", code="columns_invalid", param="file"
+            f"{filename} has {len(names):,} columns; at most {MAX_COLUMNS:,} are read",
+            code="columns_invalid",
+            param="file",
         )
     for index, name in enumerate(names):
         if not name.strip():
@@ -322,7 +330,10 @@ def _plain(column: Any) -> Any:
     if pa.types.is_large_string(kind):
         return pc.cast(column, pa.string())
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
-        return pc.cast(pc.cast(column, pa.timestamp("us", "UTC" if getattr(kind, "tz", None) else None), safe=False), pa.timestamp("us"))
+        return pc.cast(
+            pc.cast(column, pa.timestamp("us", "UTC" if getattr(kind, "tz", None) else None), safe=False),
+            pa.timestamp("us"),
+        )
     return array_of(column.to_pylist())
 
 

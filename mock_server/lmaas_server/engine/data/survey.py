@@ -65,7 +65,9 @@ def survey(path: Path, filename: str, form: str, spec: Json, limits: ReadLimits)
             rows = first + len(column)
         if limits.max_rows is not None and rows > limits.max_rows:
             raise TooLargeError(
-                f"{filename} has more than {limits.max_rows:,} rows; no more are taken", code="too_many_rows", param="file"
+                f"{filename} has more than {limits.max_rows:,} rows; no more are taken",
+                code="too_many_rows",
+                param="file",
             )
     if not rows:
         raise InvalidError(f"{filename} has no rows", code="dataset_empty", param="file")

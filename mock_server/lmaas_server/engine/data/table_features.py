@@ -20,6 +20,7 @@ MAX_CATEGORIES = 4096
 """Of one column, the most frequent; the rest is like a category never seen."""
 UNKNOWN, ABSENT, FIRST = 0, 1, 2
 _SAMPLE = 200_000
+_LARGEST = 1e100
 _DAY = 86_400.0
 _PERIODS = (365.2425 * _DAY, 7 * _DAY, _DAY)
 
@@ -120,7 +121,7 @@ def described_shape(description: Json) -> tuple[int, ...]:
 
 
 def _fit_number(index: int, values: Array, *, date: bool) -> Number:
-    known = values[np.isfinite(values)]
+    known = _bounded(values[np.isfinite(values)])
     missing = len(known) < len(values)
     if not len(known):
         return Number(column=index, date=date, center=0.0, scale=1.0, knots=(0.0,), missing=missing)
@@ -143,7 +144,7 @@ def _fit_category(index: int, values: Array) -> Category:
 
 def _number_features(number: Number, values: Array) -> Array:
     absent = ~np.isfinite(values)
-    known = np.where(absent, number.center, values)
+    known = np.where(absent, number.center, _bounded(values))
     found = np.empty((len(values), number.width))
     with np.errstate(over="ignore"):
         found[:, 0] = np.arcsinh((known - number.center) / number.scale)
@@ -159,6 +160,11 @@ def _number_features(number: Number, values: Array) -> Array:
     if number.missing:
         found[:, at] = absent
     return np.clip(found, -50, 50)
+
+
+def _bounded(values: Array) -> Array:
+    """Return values whose squares are still numbers."""
+    return np.clip(values, -_LARGEST, _LARGEST)
 
 
 def _indices(category: Category, values: Array) -> Array:

@@ -81,8 +81,7 @@ def rows(inputs: Array | Sequence[Any], description: Json) -> tuple[Array, dict[
 def preview(row: Array, description: Json) -> Any:
     """Return one row as JSON shows it; a category outside the dataset's most frequent is known by its code alone."""
     return {
-        column["name"]: _shown(float(value), column)
-        for column, value in zip(description["columns"], row, strict=True)
+        column["name"]: _shown(float(value), column) for column, value in zip(description["columns"], row, strict=True)
     }
 
 

@@ -95,7 +95,9 @@ def _packed(text: str, longest: int) -> bytes:
 def _row_error(index: int, value: Any) -> ServiceError:
     param = f"inputs[{index}]"
     if isinstance(value, str):
-        return InvalidError(f"row {index} is an empty text; there is nothing to tell from it", code="text_empty", param=param)
+        return InvalidError(
+            f"row {index} is an empty text; there is nothing to tell from it", code="text_empty", param=param
+        )
     return InvalidError(
         f"row {index} must be a text (a JSON string), not {type(value).__name__}", code="input_invalid", param=param
     )
