@@ -65,26 +65,12 @@ def _upload(examples: Examples, column: str | None, *, named: bool) -> Upload:
         return _from_path(Path(examples))
     if isinstance(examples, bytes | bytearray):
         return Upload("data", bytes(examples), len(examples))
-    if is_frame(examples):
-        _check_column(examples, column, named=named)
-        if named or not is_numeric(examples, column):
-            return _from_records(frame_rows(examples))
-        return _from_arrays(*_from_frame(examples, column))
     if has_columns(examples):
-        return _from_records(examples)
+        return _from_columns(examples, column, named=named)
     if column is not None:
         raise InvalidRequestError(f"target={column!r} names a column, and this is no data frame", param="target")
     if is_rows(examples):
-        if _is_pair(examples):
-            x, y = examples
-            if (rows := pair_rows(x, y)) is not None:
-                return _from_records(rows)
-            return _from_arrays(_array(x, "x"), None if y is None else _array(y, "y"))
-        pairs = _pairs(examples)
-        rows = pair_rows([x for x, _ in pairs], [y for _, y in pairs])
-        if rows is not None:
-            return _from_records(rows)
-        return _from_arrays(from_nested([x for x, _ in pairs], "x"), from_nested([y for _, y in pairs], "y"))
+        return _from_sequence(examples)
     values = as_array(examples, "x")
     if values is not None:
         return _from_arrays(values, None)
@@ -93,6 +79,27 @@ def _upload(examples: Examples, column: str | None, *, named: bool) -> Upload:
         f"not {type(examples).__name__}",
         param="dataset",
     )
+
+
+def _from_columns(examples: Any, column: str | None, *, named: bool) -> Upload:
+    if not is_frame(examples):
+        return _from_records(examples)
+    _check_column(examples, column, named=named)
+    if named or not is_numeric(examples, column):
+        return _from_records(frame_rows(examples))
+    return _from_arrays(*_from_frame(examples, column))
+
+
+def _from_sequence(examples: Sequence[Any]) -> Upload:
+    if _is_pair(examples):
+        x, y = examples
+        if (rows := pair_rows(x, y)) is not None:
+            return _from_records(rows)
+        return _from_arrays(_array(x, "x"), None if y is None else _array(y, "y"))
+    pairs = _pairs(examples)
+    if (rows := pair_rows([x for x, _ in pairs], [y for _, y in pairs])) is not None:
+        return _from_records(rows)
+    return _from_arrays(from_nested([x for x, _ in pairs], "x"), from_nested([y for _, y in pairs], "y"))
 
 
 def _from_path(path: Path) -> Upload:

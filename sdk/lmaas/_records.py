@@ -88,24 +88,25 @@ def _line(index: int, row: Mapping[str, Any]) -> bytes:
 def _cell(value: Any, place: str) -> Any:
     if value is None or isinstance(value, bool | int | str):
         return value
-    if type(value).__name__ in _MISSING:
-        return None
     if isinstance(value, float):
-        if math.isinf(value):
-            raise InvalidRequestError(f"{place} is infinite; a table holds finite numbers", param=place)
-        return None if math.isnan(value) else float(value)
-    if hasattr(value, "isoformat"):
-        return value.isoformat()
+        return _number(value, place)
     if isinstance(value, list | tuple | set | frozenset):
         return _cells(cast("Iterable[Any]", value), place)
-    convert = getattr(value, "tolist", None)  # numbers and arrays of other libraries
-    if callable(convert):
-        return _cell(convert(), place)
-    if hasattr(value, "__float__"):  # Decimal, Fraction
-        return float(value)
+    if type(value).__name__ in _MISSING:
+        return None
+    for name in ("isoformat", "tolist", "__float__"):  # dates; numbers and arrays of any library; Decimal, Fraction
+        convert = getattr(value, name, None)
+        if callable(convert):
+            return _cell(convert(), place)
     raise InvalidRequestError(
         f"{place} holds {type(value).__name__}; a cell is a number, a string, a date, a list, or None", param=place
     )
+
+
+def _number(value: float, place: str) -> float | None:
+    if math.isinf(value):
+        raise InvalidRequestError(f"{place} is infinite; a table holds finite numbers", param=place)
+    return None if math.isnan(value) else float(value)
 
 
 def _cells(values: Iterable[Any], place: str) -> list[Any]:

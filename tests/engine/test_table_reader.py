@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import io
 import math
 
@@ -21,14 +21,14 @@ JSONL = b"""{"age": 39, "job": "clerk", "since": "2026-01-31", "label": "a"}
 {"age": null, "job": " smith ", "since": "2026-02-01T12:00:00Z", "label": "b"}
 {"age": 41.5, "label": "a"}
 """
-DAY = datetime.datetime(2026, 1, 31, tzinfo=datetime.UTC)
+DAY = dt.datetime(2026, 1, 31, tzinfo=dt.UTC)
 
 
 def parquet() -> bytes:
     columns = {
         "age": pa.array([39, None, 41.5]),
         "job": pa.array(["clerk", "smith", None]).dictionary_encode(),
-        "since": pa.array([DAY, DAY + datetime.timedelta(days=1, hours=12), None], type=pa.timestamp("ms", "UTC")),
+        "since": pa.array([DAY, DAY + dt.timedelta(days=1, hours=12), None], type=pa.timestamp("ms", "UTC")),
         "label": pa.array(["a", "b", "a"]),
     }
     stream = io.BytesIO()
@@ -115,7 +115,7 @@ def test_what_is_wrong_is_named_with_its_place(read, data, rest, code, message):
 def test_a_row_beyond_the_first_block_is_named_too(read):
     rows = [f"{i},word,{i % 2}" for i in range(600_000)]
     rows[590_000] += ",more"
-    with pytest.raises(InvalidError, match="row 590,000 of t.csv"):
+    with pytest.raises(InvalidError, match=r"row 590,000 of t\.csv"):
         read("\n".join(["a,b,label", *rows]).encode(), filename="t.csv")
 
 

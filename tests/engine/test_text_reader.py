@@ -106,7 +106,7 @@ def test_what_is_wrong_is_named_with_its_place(read, data, rest, code, message):
 
 
 def test_a_line_that_is_no_object_names_its_row(read):
-    with pytest.raises(InvalidError, match="row 1 of t.jsonl is no JSON object"):
+    with pytest.raises(InvalidError, match=r"row 1 of t\.jsonl is no JSON object"):
         read(b'{"text": "a", "label": 1}\n[2]\n', filename="t.jsonl")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import json
 from decimal import Decimal
 
@@ -53,7 +53,7 @@ def test_texts_of_any_form_become_the_same_lines(examples):
 
 
 def test_a_cell_may_be_of_any_library():
-    row = {"a": np.float32(1), "b": Decimal("1.5"), "c": datetime.date(2026, 1, 31), "d": ("x", "y"), "e": np.nan}
+    row = {"a": np.float32(1), "b": Decimal("1.5"), "c": dt.date(2026, 1, 31), "d": ("x", "y"), "e": np.nan}
     assert lines(to_upload([row])) == [{"a": 1.0, "b": 1.5, "c": "2026-01-31", "d": ["x", "y"], "e": None}]
 
 

@@ -134,7 +134,7 @@ def _task(request: TrainingRequest, target: Json) -> str:
         )
     if TASKS[task].multiple != multiple:
         raise InvalidError(
-            f"the dataset's rows have {'any number of classes' if multiple else 'one class'} each; that is {of_classes}",
+            f"the dataset's rows have {'any number of classes' if multiple else 'one class'}; that is {of_classes}",
             code="task_mismatch",
             param="task",
         )
@@ -183,7 +183,7 @@ def _architecture(request: TrainingRequest, dataset: Json, base: Json | None) ->
 
 
 def _for_texts(_: Json, rows: int) -> Architecture:
-    """Give each row about a dozen entries of the table: more are never touched, and every step costs by their number."""
+    """Give each row a dozen entries of the table: more are never touched, and every step costs by their number."""
     entries = max(_LEAST_ENTRIES, min(TextEncoder().buckets, 12 * rows))
     return TextEncoder(buckets=1 << (entries - 1).bit_length())
 

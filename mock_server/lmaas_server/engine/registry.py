@@ -68,8 +68,8 @@ class Task:
     multiple: bool = False
     """Whether a row has any number of classes."""
     haste: float = 1.0
-    """Times the recipe's learning rate: of many yes-or-nos each has few rows that say yes (DBpedia's classes and groups of
-    them, 6,000 rows: micro-F1 .84 at 1, .90 at 3)."""
+    """Times the recipe's learning rate: of many yes-or-nos each has few rows that say yes (DBpedia's classes and
+    groups of them, 6,000 rows: micro-F1 .84 at 1, .90 at 3)."""
 
 
 ARCHITECTURES: dict[str, Architecture] = {

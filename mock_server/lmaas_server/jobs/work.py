@@ -151,7 +151,8 @@ def _limits(dataset: Json) -> ReadLimits:
 def _told(examples: Examples, spec: Json) -> Message:
     kind, shape = examples.input["kind"], tuple(examples.input.get("shape", ()))
     dataset, threads = spec["dataset"], spec["threads"]
-    text = f"Read {len(examples):,} rows of {kind} {shape} from {dataset['id']}; computing with {threads} thread{'s' * (threads > 1)}."
+    computing = f"computing with {threads} thread{'s' * (threads > 1)}"
+    text = f"Read {len(examples):,} rows of {kind} {shape} from {dataset['id']}; {computing}."
     return Message("info", text, {"dataset": dataset["id"], "rows": len(examples), "threads": threads})
 
 

@@ -118,8 +118,15 @@ class DatasetService:
             # Imported late: only files of columns need what reads them.
             from lmaas_server.engine.data.peek import peek
 
-            about = {"filename": record.name, "format": record.format, "input": record.input, "target": record.target}
-            shown = peek(path, rows=rows, limits=self._limits, **about)
+            shown = peek(
+                path,
+                filename=record.name,
+                format=record.format,
+                input=record.input,
+                target=record.target,
+                rows=rows,
+                limits=self._limits,
+            )
             return [{"index": index, **row} for index, row in zip(rows, shown, strict=True)]
         examples = read_dataset(
             path,

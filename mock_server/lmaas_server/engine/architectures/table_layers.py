@@ -21,7 +21,7 @@ class CategoryVectors(nn.Module):
         with torch.no_grad():
             for table in self.tables:
                 nn.init.normal_(table.weight, std=0.1)  # type: ignore[arg-type]
-                table.weight[0].zero_()  # type: ignore[index,operator]
+                table.weight[0].zero_()  # type: ignore[index]
 
     def forward(self, rows: Tensor) -> Tensor:
         """(batch, numbers + categories) -> (batch, numbers + all dimensions)."""

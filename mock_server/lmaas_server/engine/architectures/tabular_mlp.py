@@ -54,7 +54,7 @@ def build(config: TabularMLP, shape: Shape, outputs: int) -> nn.Sequential:
 
 
 def dimensions(config: TabularMLP, size: int) -> int:
-    """Return the dimensions of a category's vectors: the fourth root's rule grows too slowly for columns of some dozens."""
+    """Return the dimensions of a category's vectors: half as many as there are categories, up to the most allowed."""
     return int(min(config.embedding, max(1, size // 2)))
 
 

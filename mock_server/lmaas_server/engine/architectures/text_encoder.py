@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Shape = tuple[int, ...]
 
 
-def check(config: TextEncoder, shape: Shape) -> None:
+def check(config: TextEncoder, shape: Shape) -> None:  # noqa: ARG001 - a text has no shape
     """Refuse a transformer whose width its heads do not divide; every text will do."""
     if config.encoder == "transformer" and config.dimensions % config.heads:
         raise InvalidError(
@@ -28,7 +28,7 @@ def check(config: TextEncoder, shape: Shape) -> None:
         )
 
 
-def parameters(config: TextEncoder, shape: Shape, outputs: int) -> int:
+def parameters(config: TextEncoder, shape: Shape, outputs: int) -> int:  # noqa: ARG001 - a text has no shape
     """Count the table (its row 0 is padding), the layers of attention and the linear head."""
     width = config.dimensions
     table, head = (config.buckets + 1) * width, (width + 1) * outputs
@@ -39,7 +39,7 @@ def parameters(config: TextEncoder, shape: Shape, outputs: int) -> int:
     return table + config.max_words * width + config.layers * layer + 2 * width + head
 
 
-def units(config: TextEncoder, shape: Shape, outputs: int) -> int:
+def units(config: TextEncoder, shape: Shape, outputs: int) -> int:  # noqa: ARG001 - a text has no shape
     """Count the numbers that one row leaves behind for the backward pass."""
     width, words = config.dimensions, config.max_words
     if config.encoder == "bag":
@@ -47,7 +47,7 @@ def units(config: TextEncoder, shape: Shape, outputs: int) -> int:
     return words * width + config.layers * words * (14 * width + config.heads * words) + outputs
 
 
-def build(config: TextEncoder, shape: Shape, outputs: int) -> nn.Sequential:
+def build(config: TextEncoder, shape: Shape, outputs: int) -> nn.Sequential:  # noqa: ARG001 - a text has no shape
     """Build the network: (batch, words) -> (batch, outputs)."""
     from torch import nn
 

@@ -26,24 +26,22 @@ Cell = float | str | list[Any] | None
 
 
 def cell_of(value: Any) -> Cell:
-    """Return a value of JSON as a cell: a float, a string without white space around it, a list, or None for missing."""
-    if value is None:
-        return None
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float):
-        return None if math.isnan(value) else value
-    if isinstance(value, int):
-        try:
-            return float(value)
-        except OverflowError:
-            return math.inf if value > 0 else -math.inf
-    if isinstance(value, str):
-        text = value.strip()
-        return None if text in MISSING else text
+    """Return a value of JSON as a cell: a float, a string without white space around it, a list, or None (missing)."""
+    if value is None or isinstance(value, bool):
+        return None if value is None else as_string(value)
+    if isinstance(value, int | float):
+        return _float_of(value)
     if isinstance(value, list | tuple):
         return list(value)
-    return as_string(value)
+    text = as_string(value).strip()
+    return None if text in MISSING else text
+
+
+def _float_of(value: float) -> float | None:
+    try:
+        return None if math.isnan(value) else float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
 
 
 def as_string(cell: Any) -> str:

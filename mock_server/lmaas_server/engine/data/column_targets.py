@@ -126,7 +126,8 @@ class Targets:
                     code="labels_invalid",
                     param=f"file[{row}].{name}",
                 )
-        _TAKERS[self.aim.kind](self, cells, first_row)
+        takers = {"class": self._take_classes, "classes": self._take_lists, "value": self._take_values}
+        takers[self.aim.kind](cells, first_row)
 
     def finish(self) -> tuple[Array | None, Json]:
         """Return the targets of all rows and what the dataset says of them."""
@@ -174,12 +175,12 @@ class Targets:
             )
         return found
 
-    def _take_classes(self, cells: list[list[Any]], first_row: int) -> None:
+    def _take_classes(self, cells: list[list[Any]], _: int) -> None:
         whole = self.aim.whole
         labels: list[Label] = [int(number_of(cell) or 0) if whole else category_of(cell) for cell in cells[0]]
         self._parts.append(self._indices(labels))
 
-    def _take_lists(self, cells: list[list[Any]], first_row: int) -> None:
+    def _take_lists(self, cells: list[list[Any]], _: int) -> None:
         separator = self.aim.separator
         rows: list[list[Label]] = []
         for cell in cells[0]:
@@ -205,10 +206,3 @@ class Targets:
                 param=f"file[{row}]",
             )
         self._parts.append(found)
-
-
-_TAKERS: dict[str, Any] = {
-    "class": Targets._take_classes,
-    "classes": Targets._take_lists,
-    "value": Targets._take_values,
-}

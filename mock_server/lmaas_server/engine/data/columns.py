@@ -103,7 +103,7 @@ def cleaned(column: pa.Array) -> pa.Array:
 
 def encoded(column: pa.Array, type: str, *, name: str, first_row: int) -> Array:
     """Return a cleaned column as float64; a cell that is not of the type is named with its row."""
-    values = _ENCODERS[type](column)
+    values: Array = _ENCODERS[type](column)
     bad = np.flatnonzero(~np.isfinite(values) & column.is_valid().to_numpy(zero_copy_only=False))
     if len(bad):
         row = first_row + int(bad[0])
@@ -142,7 +142,8 @@ def _categories(column: pa.Array) -> Array:
     coded = _strings(column).dictionary_encode()
     codes = np.array([code_of(category_of(name)) for name in coded.dictionary.to_pylist()] + [np.nan])
     indices = pc.fill_null(pc.cast(coded.indices, pa.int64()), len(codes) - 1).to_numpy(zero_copy_only=False)
-    return codes[indices]
+    found: Array = codes[indices]
+    return found
 
 
 def _strings(column: pa.Array) -> pa.Array:
@@ -152,7 +153,8 @@ def _strings(column: pa.Array) -> pa.Array:
 
 
 def _floats(column: pa.Array) -> Array:
-    return pc.fill_null(column, np.nan).to_numpy(zero_copy_only=False)
+    found: Array = pc.fill_null(column, np.nan).to_numpy(zero_copy_only=False)
+    return found
 
 
 def _all_match(column: pa.Array, pattern: str) -> bool:

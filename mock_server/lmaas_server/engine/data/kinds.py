@@ -181,7 +181,8 @@ def check_same_inputs(given: Json, wanted: Json, *, what: str, param: str) -> No
     for key in ("kind", "shape"):
         if given.get(key) != wanted.get(key):
             raise InvalidError(
-                f"the dataset's inputs have {key} {given.get(key)}, those of {what} {wanted.get(key)}; they must be the same",
+                f"the dataset's inputs have {key} {given.get(key)}, those of {what} {wanted.get(key)}; "
+                "they must be the same",
                 code="input_mismatch",
                 param=param,
             )
@@ -189,8 +190,8 @@ def check_same_inputs(given: Json, wanted: Json, *, what: str, param: str) -> No
     if columns != others:
         differing = [name for name, _ in set(columns) ^ set(others)] or [name for name, _ in columns]
         raise InvalidError(
-            f"the dataset's columns are not those of {what}: {', '.join(sorted(set(differing))[:20])} differ in name, type "
-            "or order",
+            f"the dataset's columns are not those of {what}: {', '.join(sorted(set(differing))[:20])} "
+            "differ in name, type or order",
             code="input_mismatch",
             param=param,
         )

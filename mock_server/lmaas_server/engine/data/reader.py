@@ -53,11 +53,12 @@ def read_dataset(
     Args:
         path: where the bytes are.
         filename: what the caller calls the file; used in messages, and its ending where `format` is omitted.
-        format: `npz`, `zip`, `csv`, `jsonl`, `parquet` or `txt`; omitted, told from the name, else from the first bytes.
-        input: `{"kind": ...}` with the kind's own settings; omitted, `tensor` for npz, `image` for zip, `text` for txt, and
-            of files of columns `text` where a column is named so, `messages` for conversations, else `table`.
-        target: `{"kind": ...}` and, of files of columns, `column` and `separator`; omitted, integers and strings are classes
-            and floats are values.
+        format: `npz`, `zip`, `csv`, `jsonl`, `parquet` or `txt`; omitted, told from the name, else from the first
+            bytes.
+        input: `{"kind": ...}` with the kind's own settings; omitted, `tensor` for npz, `image` for zip, `text` for
+            txt, and of files of columns `text` where a column is named so, `messages` for conversations, else `table`.
+        target: `{"kind": ...}` and, of files of columns, `column` and `separator`; omitted, integers and strings are
+            classes and floats are values.
         limits: what the file may unpack to.
 
     Raises:

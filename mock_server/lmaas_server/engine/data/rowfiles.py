@@ -63,7 +63,7 @@ def place(row: int) -> str:
     return f"row {row:,}"
 
 
-def _open_csv(path: Path, filename: str, spec: Json, limits: ReadLimits) -> RowFile:
+def _open_csv(path: Path, filename: str, spec: Json, _: ReadLimits) -> RowFile:
     encoding = _check_encoding(path, filename, spec.get("encoding") or "utf-8")
     first, delimiter = _first_row(path, filename, encoding, spec.get("delimiter"))
     header = spec.get("header", True)
@@ -107,17 +107,17 @@ def _csv_batches(
             count += batch.num_rows
             yield {name: batch.column(index) for index, name in enumerate(names)}
     except (pa.ArrowException, ValueError, OSError) as exc:
-        raise _csv_error(exc, ragged, filename, names, count, skip) from exc
+        raise _csv_error(exc, ragged, filename, columns=len(names), count=count, skip=skip) from exc
 
 
 def _csv_error(
-    exc: Exception, ragged: list[Any], filename: str, names: tuple[str, ...], count: int, skip: int
+    exc: Exception, ragged: list[Any], filename: str, *, columns: int, count: int, skip: int
 ) -> InvalidError:
     if ragged:
         found = ragged[0]
         row = count if found.number is None else found.number - 1 - skip
         return InvalidError(
-            f"{place(row)} of {filename} has {found.actual_columns} cells and there are {len(names)} columns: "
+            f"{place(row)} of {filename} has {found.actual_columns} cells and there are {columns} columns: "
             f"{found.text[:80]!r}. Put quotes around cells that hold the delimiter",
             code="row_ragged",
             param=f"file[{row}]",
@@ -217,7 +217,7 @@ def _check_names(names: tuple[str, ...], filename: str) -> None:
             )
 
 
-def _open_jsonl(path: Path, filename: str, spec: Json, limits: ReadLimits) -> RowFile:
+def _open_jsonl(path: Path, filename: str, _: Json, __: ReadLimits) -> RowFile:
     names: dict[str, None] = {}
     for row, line in _json_lines(path, filename):
         names |= dict.fromkeys(line)
@@ -250,20 +250,24 @@ def _json_lines(path: Path, filename: str) -> Iterator[tuple[int, Json]]:
         while line := stream.readline(BLOCK_BYTES + 1):
             if not line.strip():
                 continue
-            try:
-                if len(line) > BLOCK_BYTES:
-                    raise ValueError(f"it is longer than {BLOCK_BYTES >> 20} MB")
-                value = orjson.loads(line)
-                if not isinstance(value, dict):
-                    raise TypeError(f"it is a JSON {type(value).__name__}")
-            except (ValueError, TypeError) as exc:
-                raise InvalidError(
-                    f'{place(row)} of {filename} is no JSON object such as {{"age": 39, "job": "clerk"}}: {exc}',
-                    code="row_invalid",
-                    param=f"file[{row}]",
-                ) from exc
-            yield row, value
+            yield row, _json_object(line, f"{place(row)} of {filename}", f"file[{row}]")
             row += 1
+
+
+def _json_object(line: bytes, where: str, param: str) -> Json:
+    problem = f"it is longer than {BLOCK_BYTES >> 20} MB"
+    if len(line) <= BLOCK_BYTES:
+        try:
+            value = orjson.loads(line)
+        except orjson.JSONDecodeError as exc:
+            problem = str(exc)
+        else:
+            if isinstance(value, dict):
+                return value
+            problem = f"it is a JSON {type(value).__name__}"
+    raise InvalidError(
+        f'{where} is no JSON object such as {{"age": 39, "job": "clerk"}}: {problem}', code="row_invalid", param=param
+    )
 
 
 def _columns_of(rows: list[Json], names: tuple[str, ...]) -> Batch:
@@ -277,12 +281,12 @@ def array_of(values: list[Any]) -> pa.Array:
     if kinds == {float}:
         return pa.array(cells, type=pa.float64())
     if kinds == {list}:
-        lists = [None if cell is None else [as_string(item) for item in cell] for cell in cells]
+        lists = [[as_string(item) for item in cell] if isinstance(cell, list) else None for cell in cells]
         return pa.array(lists, type=pa.list_(pa.string()))
     return pa.array([None if cell is None else as_string(cell) for cell in cells], type=pa.string())
 
 
-def _open_parquet(path: Path, filename: str, spec: Json, limits: ReadLimits) -> RowFile:
+def _open_parquet(path: Path, filename: str, _: Json, limits: ReadLimits) -> RowFile:
     with _damage(filename):
         file = pyarrow.parquet.ParquetFile(path)
         metadata = file.metadata

@@ -1,4 +1,4 @@
-"""Room for the rows of a file: in memory up to a limit, beyond it in a file without a name. Knows nothing of the rows."""
+"""Room for the rows of a file: in memory up to a limit, beyond it in a file without a name. Knows no rows."""
 
 from __future__ import annotations
 

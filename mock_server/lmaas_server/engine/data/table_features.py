@@ -1,8 +1,8 @@
 """What is fitted on the training rows of a table and kept with a model: columns become features. No torch.
 
 A row becomes its numbers, then one index for each category. A number gives two features: standardised by median and
-quartiles and bent by the inverse hyperbolic sine, so that an outlier is far away and not at infinity, and its rank among
-the training rows. A date gives its number's features and where it stands in year, week and day. A column that had
+quartiles and bent by the inverse hyperbolic sine, so that an outlier is far away and not at infinity, and its rank
+among the training rows. A date gives its number's features and where it stands in year, week and day. A column that had
 missing values in training gets a feature that says so. Index 0 is a category that training did not see (or saw once),
 index 1 a missing one.
 """

@@ -23,12 +23,14 @@ KIND = "table"
 _WORDS = {"number": "a finite number", "date": "a date such as 2026-01-31"}
 
 
-def read(path: Path, filename: str, form: str, spec: Json, target: Json, limits: ReadLimits) -> Examples:
+def read(  # noqa: PLR0917 - the signature of a reader
+    path: Path, filename: str, form: str, spec: Json, target: Json, limits: ReadLimits
+) -> Examples:
     """Read a table.
 
     Raises:
-        InvalidError: `column_empty`, `column_unknown`, `cell_invalid` with its row, `target_unnamed`, and what files and
-            targets have.
+        InvalidError: `column_empty`, `column_unknown`, `column_ambiguous`, `cell_invalid` with its row, and what files
+            and targets have.
     """
     from lmaas_server.engine.data.column_targets import Targets
     from lmaas_server.engine.data.columns import encoded
@@ -49,8 +51,8 @@ def read(path: Path, filename: str, form: str, spec: Json, target: Json, limits:
     inputs = room_for((found.rows, len(types)), np.float64, limits, near=path)
     for first, batch in found.batches():
         for index, (name, type) in enumerate(types.items()):
-            values = encoded(batch[name], type, name=name, first_row=first)
-            inputs[first : first + len(values), index] = values
+            numbers = encoded(batch[name], type, name=name, first_row=first)
+            inputs[first : first + len(numbers), index] = numbers
         targets.add(batch, first)
     values, described = targets.finish()
     description: Json = {"kind": KIND, "shape": [len(types)], "dtype": "float64"}
@@ -69,7 +71,8 @@ def rows(inputs: Array | Sequence[Any], description: Json) -> tuple[Array, dict[
     array = np.full((len(inputs), len(columns)), np.nan)
     errors: dict[int, ServiceError] = {}
     types = {column["name"]: (index, column["type"]) for index, column in enumerate(columns)}
-    for index, value in enumerate(inputs.tolist() if isinstance(inputs, np.ndarray) else inputs):
+    given: Sequence[Any] = inputs.tolist() if isinstance(inputs, np.ndarray) else inputs
+    for index, value in enumerate(given):
         try:
             _fill(array[index], value, types, description, index)
         except ServiceError as exc:
@@ -101,8 +104,8 @@ def _types(found: Any, asked: dict[str, str], targets: tuple[str, ...], *, exact
     for name, tally in ((name, found.tallies[name]) for name in types):
         if tally.rows == tally.missing:
             raise InvalidError(
-                f"column {name!r} of {filename} has no value in any of its {tally.rows:,} rows; remove it, or set its type to "
-                f'ignore: {{"columns": {{"{name}": "ignore"}}}}',
+                f"column {name!r} of {filename} has no value in any of its {tally.rows:,} rows; remove it, or set its "
+                f'type to ignore: {{"columns": {{"{name}": "ignore"}}}}',
                 code="column_empty",
                 param=f"input.columns.{name}",
             )
@@ -118,7 +121,8 @@ def _fill(row: Array, value: Any, types: dict[str, tuple[int, str]], description
         value = dict(zip(types, value, strict=True))
     if not isinstance(value, Mapping):
         raise InvalidError(
-            f"row {index} must be an object by column, such as {_example(description)}, or a list of {len(types)} cells",
+            f"row {index} must be an object by column, such as {_example(description)}, "
+            f"or a list of {len(types)} cells",
             code="input_invalid",
             param=f"inputs[{index}]",
         )
@@ -141,7 +145,8 @@ def _refuse_unknown(name: Any, types: dict[str, Any], description: Json, index: 
     if name in description.get("unused", ()):
         return
     raise InvalidError(
-        f"row {index} has a column {str(name)[:60]!r} that the model does not know; it takes {', '.join(list(types)[:30])}",
+        f"row {index} has a column {str(name)[:60]!r} that the model does not know; "
+        f"it takes {', '.join(list(types)[:30])}",
         code="column_unknown",
         param=f"inputs[{index}]",
     )

@@ -21,7 +21,9 @@ NAMES = ("text", "sentence", "message", "content", "document", "body", "review",
 MAX_BYTES = 4096
 
 
-def read(path: Path, filename: str, form: str, spec: Json, target: Json, limits: ReadLimits) -> Examples:
+def read(  # noqa: PLR0917 - the signature of a reader
+    path: Path, filename: str, form: str, spec: Json, target: Json, limits: ReadLimits
+) -> Examples:
     """Read a file of texts.
 
     Raises:
@@ -136,19 +138,19 @@ def _text_column(found: Any, spec: Json, targets: tuple[str, ...]) -> str:
     if asked is not None:
         if asked not in found.file.names:
             raise InvalidError(
-                f"{filename} has no column {asked!r} for the text; it has {', '.join(map(repr, found.file.names[:30]))}",
+                f"{filename} has no column {asked!r} for the text; it has {_listed(found.file.names)}",
                 code="column_unknown",
                 param="input.column",
             )
         return str(asked)
     lower = {name.lower(): name for name in reversed(names)}
-    named = next((lower[name] for name in NAMES if name in lower), None)
+    named: str | None = next((lower[name] for name in NAMES if name in lower), None)
     if named is not None:
         return named
-    strings = [name for name in names if found.tallies[name].type == "category"]
+    strings: list[str] = [name for name in names if found.tallies[name].type == "category"]
     if not strings:
         raise InvalidError(
-            f"{filename} has no column of text; it has {', '.join(map(repr, found.file.names[:30]))}. "
+            f"{filename} has no column of text; it has {_listed(found.file.names)}. "
             'Name it as {"kind": "text", "column": ...}',
             code="column_unknown",
             param="input.column",
@@ -157,9 +159,13 @@ def _text_column(found: Any, spec: Json, targets: tuple[str, ...]) -> str:
     return max(strings, key=lambda name: found.tallies[name].bytes)
 
 
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(map(repr, names[:30]))
+
+
 def _ambiguous(filename: str, others: list[str]) -> tuple[str, ...]:
     raise InvalidError(
-        f"which column of {filename} is the target? There are {', '.join(map(repr, others[:30]))}. "
+        f"which column of {filename} is the target? There are {_listed(others)}. "
         'Name it as target={"column": ...}, or say target kind none',
         code="column_ambiguous",
         param="target.column",

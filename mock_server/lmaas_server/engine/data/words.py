@@ -25,6 +25,8 @@ _CHUNK_BYTES = 4 << 20
 _LONGEST = 4096
 """Bytes of a word after which the powers of its hash repeat."""
 _LONG_NUMBER = 5
+_FOREIGN = 0x80
+"""The first byte that is not ASCII."""
 
 
 def _classes() -> Array:
@@ -50,7 +52,7 @@ with np.errstate(over="ignore"):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Words:
-    """The words of many texts, one after the other: text i has `numbers[starts[i]:starts[i + 1]]`, from 1 to 2**31 - 2."""
+    """The words of many texts, one after the other: text i has `numbers[starts[i]:starts[i + 1]]`, each from 1."""
 
     numbers: Array
     starts: Array
@@ -101,7 +103,7 @@ def _numbered(texts: Array) -> tuple[Array, Array]:
 def _lowered(texts: Array) -> Array:
     """Return texts in lower case: of those in ASCII the table takes care."""
     rows = _matrix(texts)
-    foreign = np.flatnonzero((rows >= 0x80).any(axis=1))
+    foreign = np.flatnonzero((rows >= _FOREIGN).any(axis=1))
     if not len(foreign):
         return texts
     lowered = texts.astype(object)
@@ -151,7 +153,8 @@ def _hashed(data: Array, begins: Array) -> Array:
         mixed = (sums ^ (sums >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     mixed ^= mixed >> np.uint64(31)
-    return (mixed % np.uint64(2**31 - 2) + np.uint64(1)).astype(np.int32)
+    numbers: Array = (mixed % np.uint64(2**31 - 2) + np.uint64(1)).astype(np.int32)
+    return numbers
 
 
 def _cut(numbers: Array, counts: Array) -> tuple[Array, Array]:

@@ -20,7 +20,6 @@ from lmaas_server.engine.learning.strategies import Ground, Pool, remember
 from lmaas_server.engine.learning.values import ValueScale
 from lmaas_server.engine.registry import ARCHITECTURES
 
-
 _UNLIKELY = -3.0
 """The logit of a class that is new to a model of several classes a row: one row in twenty."""
 
@@ -121,7 +120,7 @@ def _ground(champion: Bundle, memory: Memory, request: UpdateRequest) -> Ground:
         weights=torch.from_numpy(memory.weights),
         remembered=memory.remembered,
         reservoir=Reservoir(RESERVOIR_ROWS, generator),
-        # learning.md's Adam 1e-3 is the recipe of mlp and cnn; a table of word vectors needs a larger step, there as here.
+        # Adam at 1e-3, as learning.md has it, is the recipe of mlp and cnn; a table of word vectors needs larger steps.
         optimizer=request.optimizer or Adam(lr=ARCHITECTURES[champion.architecture["type"]].recipe.learning_rate),
         epochs=request.epochs,
         generator=generator,

@@ -64,7 +64,7 @@ def evaluate(
     figures = {"rows": len(examples), **figures_of(outputs, targets, model.target, scale)}
     if slice_by is not None:
         found = [
-            {"value": value, "rows": len(rows), **_single(figures_of(outputs[rows], targets[rows], model.target, scale))}
+            {"value": value, "rows": len(rows)} | _single(figures_of(outputs[rows], targets[rows], model.target, scale))
             for value, rows in _rows_by(slices)
         ]
         figures["slices"] = {"column": slice_by, "values": found}

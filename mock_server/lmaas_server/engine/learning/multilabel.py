@@ -12,8 +12,8 @@ def multilabel_figures(logits: Tensor, targets: Tensor, classes: list[int | str]
     """Return the metrics; a class is given where its probability is at least a half.
 
     `accuracy` counts rows whose classes are all right and no more (subset accuracy); `micro_f1` is over all classes of
-    all rows; `macro_f1` is the mean over the classes that occur in truth or answer; `hamming_loss` is the share of single
-    yes-or-no answers that are wrong.
+    all rows; `macro_f1` is the mean over the classes that occur in truth or answer; `hamming_loss` is the share of
+    single yes-or-no answers that are wrong.
     """
     said, true = logits >= 0, targets > 0.5  # noqa: PLR2004 - yes is 1 and no is 0
     hits = (said & true).sum(dim=0).double()  # (classes,)

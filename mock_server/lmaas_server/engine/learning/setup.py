@@ -224,9 +224,12 @@ def class_counts(examples: Examples) -> Array:
     """Return how many rows have each class."""
     if examples.targets is None:
         return np.zeros(len(examples.classes), dtype=np.int64)
-    if examples.multiple:
-        return examples.targets.sum(axis=0).astype(np.int64)
-    return np.bincount(examples.targets, minlength=len(examples.classes))
+    counts: Array = (
+        examples.targets.sum(axis=0).astype(np.int64)
+        if examples.multiple
+        else np.bincount(examples.targets, minlength=len(examples.classes))
+    )
+    return counts
 
 
 def _messages(train_rows: Examples, held_rows: Examples) -> tuple[Message, ...]:
