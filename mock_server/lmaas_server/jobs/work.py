@@ -22,10 +22,10 @@ from lmaas_server.engine.data.reader import column_values, read_dataset
 from lmaas_server.engine.learning.evaluate import evaluate
 from lmaas_server.engine.learning.train import train
 from lmaas_server.engine.learning.update import update
-from lmaas_server.engine.registry import ARCHITECTURES
 from lmaas_server.engine.reports import Finished, Message, Progress, Report
 from lmaas_server.jobs.protocol import Done, Said
 from lmaas_server.jobs.statements import read_statements
+from lmaas_server.jobs.threads import training_threads, update_threads
 
 Json = dict[str, Any]
 Control = Callable[[], str | None]
@@ -34,7 +34,7 @@ Control = Callable[[], str | None]
 def run_training(spec: Json, control: Control) -> Iterator[Said]:
     """Train a network on a dataset."""
     request = TrainingRequest.model_validate_json(orjson.dumps(spec["request"]))
-    spec = {**spec, "threads": _threads_for(request, spec["threads"])}
+    spec = {**spec, "threads": training_threads(request, spec["dataset"], spec["threads"])}
     _use_threads(spec)
     examples = _read(spec["dataset"])
     yield _told(examples, spec)
@@ -70,9 +70,10 @@ def run_evaluation(spec: Json, _control: Control) -> Iterator[Said]:
 
 def run_update(spec: Json, control: Control) -> Iterator[Said]:
     """Learn from feedback."""
-    _use_threads(spec)
     bundle = Path(spec["bundle"])
-    items, unreadable = read_statements(Path(spec["statements"]), describe_bundle(bundle)["input"])
+    model = describe_bundle(bundle)
+    _use_threads({"threads": update_threads(model, spec["threads"])})
+    items, unreadable = read_statements(Path(spec["statements"]), model["input"])
     if unreadable:
         text = f"{unreadable:,} items of feedback are left out: the inputs of their predictions do not fit this model."
         yield Message("warning", text, {"items": unreadable})
@@ -154,11 +155,6 @@ def _told(examples: Examples, spec: Json) -> Message:
     computing = f"computing with {threads} thread{'s' * (threads > 1)}"
     text = f"Read {len(examples):,} rows of {kind} {shape} from {dataset['id']}; {computing}."
     return Message("info", text, {"dataset": dataset["id"], "rows": len(examples), "threads": threads})
-
-
-def _threads_for(request: TrainingRequest, most: int) -> int:
-    entry = ARCHITECTURES.get(request.architecture.type) if request.architecture else None
-    return min(most, entry.recipe.threads or most) if entry else most
 
 
 def _use_threads(spec: Json) -> None:
