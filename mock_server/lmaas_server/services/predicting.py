@@ -29,7 +29,8 @@ from lmaas_server.storage import Page, Storage
 __all__ = ["PredictingService"]
 
 # Codes of a row that is not of the model's shape: when every row has one, the request as a whole is wrong.
-_MISSHAPEN = {"shape_mismatch", "input_invalid", "text_empty", "prompt_too_long"}
+_MISSHAPEN = {"shape_mismatch", "input_invalid"}
+_UNANSWERABLE = _MISSHAPEN | {"prompt_too_long", "row_invalid", "text_empty"}
 
 
 class PredictingService:
@@ -217,8 +218,9 @@ def _record(answer: Predicted, asked: Asked) -> PredictionRecord:
 
 def _refuse_if_all_misshapen(outputs: list[Json]) -> None:
     first = outputs[0].get("error")
-    if first is not None and all((output.get("error") or {}).get("code") in _MISSHAPEN for output in outputs):
-        raise InvalidError(first["message"], code="shape_mismatch", param="inputs[0]")
+    if first is not None and all((output.get("error") or {}).get("code") in _UNANSWERABLE for output in outputs):
+        code = "shape_mismatch" if first["code"] in _MISSHAPEN else first["code"]
+        raise InvalidError(first["message"], code=code, param="inputs[0]")
 
 
 def _outputs_of(array: Array, errors: dict[int, ServiceError]) -> list[Json]:

@@ -54,6 +54,9 @@ class UpdateService:
             return known
         deployment = _deployment(self._storage, request.deployment)
         champion = self._sources.model(champion_of(deployment))
+        if champion.task == "generation":
+            message = f"{deployment.name} serves {champion.id}, a language model; these do not learn from feedback yet."
+            raise InvalidError(message, code="update_unsupported", param="deployment")
         if request.strategy == "retrain":
             _check_dataset(self._storage, champion)
         plan = request.model_copy(update={"seed": request.seed or 0, "gate": request.gate or Gate()})

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import json
 import math
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -202,7 +203,10 @@ def adapted(network: nn.Module, lora: LoRA) -> nn.Module:
         task_type="CAUSAL_LM",
     )
     try:
-        return get_peft_model(network, settings)
+        with warnings.catch_warnings():
+            # peft asks transformers for a property by its old name.
+            warnings.simplefilter("ignore", FutureWarning)
+            return get_peft_model(network, settings)
     except ValueError as exc:
         names = sorted({name.rsplit(".", 1)[-1] for name, part in network.named_modules() if _is_linear(part)})
         raise InvalidError(

@@ -36,6 +36,8 @@ from lmaas_server.errors import InvalidError
 MAX_NORM = 1.0
 """Gradients are clipped to this norm, as GPT-3 and Llama were trained."""
 _MEASURED_TOKENS = 8192
+_SMALL_WORK = 1_000_000_000
+"""Weights times tokens of a batch; below it a second thread waits more than it computes."""
 _MORE_IS_BETTER = {"loss": False, "perplexity": False, "token_accuracy": True}
 
 
@@ -66,6 +68,8 @@ def train_language(
         InvalidError: no row fits the context; or `diverged`, where the loss is no number any more.
     """
     setup = set_up_language(examples, request, validation, base)
+    if setup.work_of_batch < _SMALL_WORK:
+        torch.set_num_threads(1)
     state = read_checkpoint(resume, setup.learned, setup.optimizer) if resume else State()
     yield _progress(setup, state)
     yield from setup.messages

@@ -75,6 +75,13 @@ class LanguageSetup:
         return f"LanguageSetup({self.rows!r}, {self.epochs} epochs)"
 
     @property
+    def work_of_batch(self) -> int:
+        """Weights times the tokens learned in a batch, on average."""
+        weights = sum(weight.numel() for weight in self.network.parameters())
+        accumulation = self.request.gradient_accumulation or 1
+        return weights * self.rows.tokens // (self.rows.steps * accumulation)
+
+    @property
     def network(self) -> nn.Module:
         """What computes logits."""
         return self.learned.network
