@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lmaas.types import MLP, TrainingRequest
+from lmaas.types import MLP, Adam, TrainingRequest
 from lmaas_server.app import create_app, server_of
 from lmaas_server.engine.data.examples import ReadLimits
 from lmaas_server.engine.data.reader import read_dataset
@@ -79,7 +79,9 @@ def _train(directory: Path, x, y, *, seed: int = 0) -> Trained:
     path = directory / "data.npz"
     path.write_bytes(npz(x=x, y=y))
     examples = read_dataset(path, limits=ReadLimits(max_unpacked_bytes=2**24))
-    request = TrainingRequest(dataset="ds-x", name="x", architecture=MLP(hidden=(8,)), epochs=30, seed=seed)
+    request = TrainingRequest(
+        dataset="ds-x", name="x", architecture=MLP(hidden=(8,)), optimizer=Adam(lr=0.02), epochs=30, seed=seed
+    )
     described = {"input": examples.input, "target": examples.target, "rows": len(examples)}
     plan = plan_training(request, described)
     *_, finished = train(examples, plan, directory=directory)
