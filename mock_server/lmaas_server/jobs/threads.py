@@ -29,7 +29,7 @@ UPDATE_ROWS = 96
 def training_threads(request: TrainingRequest, dataset: Json, most: int) -> int:
     """Return the threads of a training, at most `most`."""
     architecture = request.architecture
-    if architecture is None:
+    if architecture is None or architecture.type not in ARCHITECTURES:  # a language model tells by its weights, later
         return most
     wanted = ARCHITECTURES[architecture.type].recipe.threads
     if wanted is not None:
