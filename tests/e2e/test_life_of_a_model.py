@@ -22,7 +22,7 @@ def fresh(word: str) -> str:
 def trained(client, digits):
     """A model of digits, trained on the first thousand."""
     images, labels = digits
-    job = client.train((images[:1000], labels[:1000]), name=fresh("digits"), architecture=SMALL, epochs=12, seed=1)
+    job = client.train((images[:1000], labels[:1000]), name=fresh("digits"), architecture=SMALL, epochs=30, seed=1)
     return client.jobs.wait(job).model
 
 
@@ -35,7 +35,7 @@ def deployed(client, trained):
 def test_a_dataset_comes_back_as_it_was_sent(client, digits):
     images, labels = digits
     dataset = client.datasets.create((images, labels), name="digits")
-    assert (dataset.rows, dataset.input.kind, dataset.target.classes) == (1797, "image", list(range(10)))
+    assert (dataset.rows, dataset.input.kind, dataset.target.classes) == (1797, "tensor", list(range(10)))
     assert client.datasets.retrieve(dataset.id) == dataset
 
 
