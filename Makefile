@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help quickstart examples test test-slow lint types contracts openapi bench clean
+.PHONY: help quickstart examples test lint types contracts openapi bench clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
@@ -29,10 +29,7 @@ quickstart: $(VENV)/server.stamp  ## train, deploy, correct and improve a model 
 	@$(BIN)/python examples/quickstart.py $(ARGS)
 
 test: $(VENV)/dev.stamp  ## the whole suite, under 5 minutes on two cores
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m 'not slow' $(ARGS)
-
-test-slow: $(VENV)/dev.stamp  ## the tests that take minutes: learning checks over several seeds
-	@$(BIN)/python -m pytest -m slow $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
 
 lint: $(VENV)/dev.stamp  ## format, lint
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check .
