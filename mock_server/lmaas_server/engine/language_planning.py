@@ -20,7 +20,7 @@ from lmaas_server.engine.data.plain_text import is_running
 from lmaas_server.engine.registry import OPTIMIZER_STATES
 from lmaas_server.errors import InvalidError
 
-__all__ = ["asks_for_language", "plan_language"]
+__all__ = ["asks_for_language", "check_readable", "plan_language", "row_tokens"]
 
 Json = dict[str, Any]
 TASK = "generation"
@@ -126,23 +126,31 @@ def row_tokens(context: int) -> int:
 
 
 def _check_data(request: TrainingRequest, dataset: Json, param: str) -> None:
-    kind, target = dataset["input"]["kind"], dataset["target"]["kind"]
     if request.task not in {None, TASK}:
         raise InvalidError(
             f"a causal_lm is trained for the task {TASK}, not {request.task}", code="task_mismatch", param="task"
         )
-    if kind != "messages" and not (kind == "text" and target == "none"):
-        raise InvalidError(
-            f"a causal_lm learns from messages, or from texts without targets; the rows are {kind} and "
-            f"their targets {target}. Upload a jsonl of messages or of prompt and completion, or a txt",
-            code="input_mismatch",
-            param=param,
-        )
+    check_readable(dataset["input"], dataset["target"], param=param)
     if not isinstance(request.architecture, CausalLM | None):
         raise InvalidError(
             f"messages and running text are learned by a causal_lm, not by {request.architecture.type}",
             code="architecture_mismatch",
             param="architecture",
+        )
+
+
+def check_readable(input: Json, target: Json, *, param: str) -> None:
+    """Refuse data that a language model does not read.
+
+    Raises:
+        InvalidError: `input_mismatch`.
+    """
+    if input["kind"] != "messages" and not (input["kind"] == "text" and target["kind"] == "none"):
+        raise InvalidError(
+            f"a causal_lm learns from messages, or from texts without targets; the rows are {input['kind']} and "
+            f"their targets {target['kind']}. Upload a jsonl of messages or of prompt and completion, or a txt",
+            code="input_mismatch",
+            param=param,
         )
 
 

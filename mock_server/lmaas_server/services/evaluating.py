@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lmaas.types import EvaluationRequest
+from lmaas_server.engine.language_planning import check_readable
 from lmaas_server.errors import InvalidError
 from lmaas_server.jobs.kinds import Commit, Work
 from lmaas_server.jobs.outcome import Outcome
@@ -80,6 +81,9 @@ class EvaluationKind:
 
 
 def _check_fits(model: ModelRecord, dataset: DatasetRecord) -> None:
+    if model.task == "generation":
+        check_readable(dataset.input, dataset.target, param="dataset")
+        return
     table = dataset.input["kind"] == model.input["kind"] == "table"
     # A table may hold more columns than the model takes, in another order: it is read as the model's was.
     for key in () if table else ("kind", "shape"):

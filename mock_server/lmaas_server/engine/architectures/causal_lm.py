@@ -10,7 +10,7 @@ import functools
 import json
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -187,8 +187,11 @@ def put_state(network: nn.Module, state: Mapping[str, Tensor]) -> None:
         raise InvalidError(f"the weights do not fit the configuration: {problem}", code="bundle_damaged")
 
 
-def adapted(network: nn.Module, lora: LoRA) -> nn.Module:
-    """Return the network with low-rank adapters, which alone learn.
+def adapted(network: nn.Module, lora: LoRA, *, ends: Iterable[int]) -> nn.Module:
+    """Return the network with low-rank adapters; they alone learn, beside the embeddings of the tokens that end a text.
+
+    A base model that never saw a text end (stories-260k is one) has no use for these tokens, and no adapter could give
+    it one.
 
     Raises:
         InvalidError: `lora_targets`: there are no such layers.
@@ -200,6 +203,7 @@ def adapted(network: nn.Module, lora: LoRA) -> nn.Module:
         lora_alpha=lora.alpha,  # type: ignore[arg-type]  # any number scales
         lora_dropout=lora.dropout,
         target_modules=list(lora.targets) if lora.targets else "all-linear",
+        trainable_token_indices=sorted(ends) or None,
         task_type="CAUSAL_LM",
     )
     try:

@@ -176,7 +176,7 @@ def _model(architecture: CausalLM, examples: Examples, base: Path | None) -> tup
     else:
         raise ValueError("a causal_lm without a shape of its own needs the directory of its base")
     if architecture.lora is not None:
-        network = causal_lm.adapted(network, architecture.lora)
+        network = causal_lm.adapted(network, architecture.lora, ends=tokens.ends)
     return config, tokens, network
 
 
