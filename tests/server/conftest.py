@@ -6,6 +6,7 @@ import io
 import shutil
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -190,6 +191,22 @@ class Ask:
         parts = [f'--cut\r\nContent-Disposition: form-data; name="{k}"\r\n\r\n{v}\r\n' for k, v in fields.items()]
         head = f'--cut\r\nContent-Disposition: form-data; name="file"; filename="{filename}"\r\n\r\n'
         return "".join([*parts, head]).encode() + content + b"\r\n--cut--\r\n"
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory, classifier) -> Iterator[Ask]:
+    """Requests to one application for every test that changes nothing others see: the classifier serves as `d`.
+
+    Its jobs wait for ever.
+    """
+    made = create_app(Settings(data_dir=tmp_path_factory.mktemp("shared"), prewarm=False))
+    server = server_of(made)
+    server.deploying.start()
+    classifier.register(server)
+    asked = Ask(made.test_client())
+    asked.deploy("blobs")
+    yield asked
+    server.close()
 
 
 @pytest.fixture

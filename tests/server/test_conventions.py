@@ -22,21 +22,21 @@ KEYS = {"message", "type", "param", "code"}
         ("GET", "/v1/datasets/none", 404, "dataset_not_found"),
     ],
 )
-def test_every_error_has_four_keys_a_code_and_says_not_to_retry(http, method, path, status, code):
-    answer = http.open(path, method=method)
+def test_every_error_has_four_keys_a_code_and_says_not_to_retry(shared, method, path, status, code):
+    answer = shared.http.open(path, method=method)
     assert (answer.status_code, set(answer.json["error"]), answer.json["error"]["code"]) == (status, KEYS, code)
     assert answer.headers["x-should-retry"] == "false"
     assert answer.headers["x-request-id"].startswith("req-")
 
 
-def test_a_sane_request_id_comes_back(http):
-    answer = http.get("/v1/jobs", headers={"X-Request-Id": "trace-7/a.b"})
+def test_a_sane_request_id_comes_back(shared):
+    answer = shared.http.get("/v1/jobs", headers={"X-Request-Id": "trace-7/a.b"})
     assert answer.headers["x-request-id"] == "trace-7/a.b"
 
 
 @pytest.mark.parametrize("given", ["a b", "x" * 129, "é", ""])
-def test_a_request_id_that_would_spoil_a_log_is_replaced(http, given):
-    answer = http.get("/v1/jobs", headers={"X-Request-Id": given.encode().decode("latin-1")})
+def test_a_request_id_that_would_spoil_a_log_is_replaced(shared, given):
+    answer = shared.http.get("/v1/jobs", headers={"X-Request-Id": given.encode().decode("latin-1")})
     assert answer.headers["x-request-id"].startswith("req-")
 
 
@@ -52,36 +52,38 @@ def test_a_bug_becomes_a_500_that_names_its_request_and_nothing_else(app, http):
     assert b"42" not in answer.data
 
 
-def test_a_method_that_is_not_taken_is_told_with_those_that_are(http):
-    answer = http.put("/v1/jobs")
+def test_a_method_that_is_not_taken_is_told_with_those_that_are(shared):
+    answer = shared.http.put("/v1/jobs")
     assert answer.headers["allow"] == "GET, POST"
     assert "GET, POST" in answer.json["error"]["message"]
 
 
-def test_broken_json_is_malformed_and_not_invalid(http):
-    answer = http.post("/v1/jobs", data=b'{"type": ', content_type="application/json")
+def test_broken_json_is_malformed_and_not_invalid(shared):
+    answer = shared.http.post("/v1/jobs", data=b'{"type": ', content_type="application/json")
     assert (answer.status_code, answer.json["error"]["code"]) == (400, "json_invalid")
 
 
-def test_a_compressed_body_is_refused_and_not_misread(http):
-    answer = http.post("/v1/jobs", data=b"{}", content_type="application/json", headers={"Content-Encoding": "gzip"})
+def test_a_compressed_body_is_refused_and_not_misread(shared):
+    answer = shared.http.post(
+        "/v1/jobs", data=b"{}", content_type="application/json", headers={"Content-Encoding": "gzip"}
+    )
     assert (answer.status_code, answer.json["error"]["code"]) == (415, "content_encoding_unsupported")
 
 
-def test_an_unknown_filter_is_an_error_and_never_a_silent_everything(http):
-    answer = http.get("/v1/jobs?statsu=running")
+def test_an_unknown_filter_is_an_error_and_never_a_silent_everything(shared):
+    answer = shared.http.get("/v1/jobs?statsu=running")
     assert (answer.status_code, answer.json["error"]["param"]) == (422, "statsu")
     assert "status" in answer.json["error"]["message"]
 
 
 @pytest.mark.parametrize("query", ["limit=0", "limit=1001", "limit=ten", "limit=-1", "limit=1.5", "order=up", "limit="])
-def test_a_page_out_of_range_is_refused(http, query):
-    answer = http.get(f"/v1/datasets?{query}")
+def test_a_page_out_of_range_is_refused(shared, query):
+    answer = shared.http.get(f"/v1/datasets?{query}")
     assert (answer.status_code, answer.json["error"]["param"]) == (422, query.split("=")[0])
 
 
-def test_a_page_after_an_unknown_id_is_refused(http):
-    answer = http.get("/v1/datasets?after=ds-none")
+def test_a_page_after_an_unknown_id_is_refused(shared):
+    answer = shared.http.get("/v1/datasets?after=ds-none")
     assert (answer.status_code, answer.json["error"]["param"]) == (404, "after")
 
 

@@ -15,6 +15,26 @@ def said(deployed):
     return deployed
 
 
+@pytest.fixture
+def about(shared):
+    """A prediction of two rows of the shared application: what is said about it disturbs nobody."""
+    shared.id = shared.predict(2).json["id"]
+    return shared
+
+
+@pytest.fixture
+def served(shared):
+    """Serve a model under its own name in the shared application, once."""
+
+    def served(trained, name: str):
+        if shared.http.get(f"/v1/deployments/{name}").status_code != 200:
+            trained.register(server_of(shared.http.application), name=name)
+            shared.deploy(name, name=name)
+        return shared
+
+    return served
+
+
 def post(ask, **item):
     return ask.http.post("/v1/feedback", json={"prediction_id": ask.id, **item})
 
@@ -52,8 +72,8 @@ def test_of_many_items_all_are_kept_or_none(said, http):
         ("comment", "odd", "odd"),
     ],
 )
-def test_a_value_that_fits_is_kept(said, kind, value, stored):
-    assert post(said, kind=kind, value=value).json["value"] == stored
+def test_a_value_that_fits_is_kept(about, kind, value, stored):
+    assert post(about, kind=kind, value=value).json["value"] == stored
 
 
 @pytest.mark.parametrize(
@@ -77,31 +97,29 @@ def test_a_value_that_fits_is_kept(said, kind, value, stored):
         ("demonstration", "the right text"),
     ],
 )
-def test_a_value_of_a_wrong_kind_is_refused_and_told_what_is_right(said, kind, value):
-    answer = post(said, kind=kind, value=value)
+def test_a_value_of_a_wrong_kind_is_refused_and_told_what_is_right(about, kind, value):
+    answer = post(about, kind=kind, value=value)
     assert (answer.status_code, answer.json["error"]["code"]) == (422, "feedback_invalid")
     assert answer.json["error"]["param"].startswith("value")
 
 
-def test_a_wrong_label_is_told_the_classes(said):
-    assert "0, 1, 2" in post(said, kind="label", value="two").json["error"]["message"]
+def test_a_wrong_label_is_told_the_classes(about):
+    assert "0, 1, 2" in post(about, kind="label", value="two").json["error"]["message"]
 
 
 @pytest.mark.parametrize(("value", "status"), [("b", 200), ("new", 200), (1, 422), ("", 422), ("x" * 257, 422)])
-def test_classes_that_are_words_take_words(ask, server, word_classifier, value, status):
-    word_classifier.register(server, name="words")
-    ask.deploy("words")
-    assert ask.label(ask.predict().json["id"], value).status_code == status
+def test_classes_that_are_words_take_words(served, word_classifier, value, status):
+    ask = served(word_classifier, "words")
+    assert ask.label(ask.predict(name="words").json["id"], value).status_code == status
 
 
 @pytest.mark.parametrize(
     ("value", "status"),
     [([1, 2.5], 200), ([1], 422), ([1, 2, 3], 422), (1.0, 422), ([1, "2"], 422), ([1, True], 422), ([1, 1e39], 422)],
 )
-def test_a_model_of_two_values_takes_two_numbers(ask, server, regressor, value, status):
-    regressor.register(server, name="values")
-    ask.deploy("values")
-    assert ask.label(ask.predict().json["id"], value).status_code == status
+def test_a_model_of_two_values_takes_two_numbers(served, regressor, value, status):
+    ask = served(regressor, "numbers")
+    assert ask.label(ask.predict(name="numbers").json["id"], value).status_code == status
 
 
 @pytest.mark.parametrize(
@@ -116,26 +134,26 @@ def test_a_model_of_two_values_takes_two_numbers(ask, server, regressor, value, 
         ({"kind": "label", "value": 1, "index": 2}, "index"),
     ],
 )
-def test_a_wrong_field_is_named(said, item, param):
-    answer = post(said, **item)
+def test_a_wrong_field_is_named(about, item, param):
+    answer = post(about, **item)
     assert (answer.status_code, answer.json["error"]["param"]) == (422, param)
 
 
-def test_an_unknown_prediction_is_not_found(deployed):
-    answer = deployed.label("pred-none", 1)
+def test_an_unknown_prediction_is_not_found(shared):
+    answer = shared.label("pred-none", 1)
     assert (answer.status_code, answer.json["error"]["param"]) == (404, "prediction_id")
 
 
-def test_one_that_was_not_stored_takes_no_feedback_and_says_why(deployed):
-    answer = deployed.label(deployed.predict(store=False).json["id"], 1)
+def test_one_that_was_not_stored_takes_no_feedback_and_says_why(shared):
+    answer = shared.label(shared.predict(store=False).json["id"], 1)
     assert answer.status_code == 404
     assert "store: false" in answer.json["error"]["message"]
 
 
-def test_a_row_that_had_an_error_takes_no_label(deployed):
-    body = {"inputs": [deployed.rows(1)[0], [1]]}
-    id = deployed.http.post("/v1/deployments/d/predictions", json=body).json["id"]
-    answer = deployed.label(id, 1, index=1)
+def test_a_row_that_had_an_error_takes_no_label(shared):
+    body = {"inputs": [shared.rows(1)[0], [1]]}
+    id = shared.http.post("/v1/deployments/d/predictions", json=body).json["id"]
+    answer = shared.label(id, 1, index=1)
     assert (answer.status_code, answer.json["error"]["param"]) == (422, "index")
 
 

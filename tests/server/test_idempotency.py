@@ -64,8 +64,8 @@ def test_another_path_is_another_key(deployed, http):
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "a\tb", "é"])
-def test_a_key_that_is_none_is_refused(http, key):
-    answer = http.post("/v1/jobs", json={}, headers={"Idempotency-Key": key.encode().decode("latin-1")})
+def test_a_key_that_is_none_is_refused(shared, key):
+    answer = shared.http.post("/v1/jobs", json={}, headers={"Idempotency-Key": key.encode().decode("latin-1")})
     assert (answer.status_code, answer.json["error"]["code"]) == (400, "idempotency_key_invalid")
 
 

@@ -19,6 +19,14 @@ def idle(ask, server):
     return ask
 
 
+@pytest.fixture
+def refusing(shared):
+    """The shared application, which these tests leave as it was, and a dataset."""
+    if not hasattr(shared, "dataset"):
+        shared.dataset = shared.upload(shared.npz(**_data())).json["id"]
+    return shared
+
+
 def _data():
     return {"x": [[float(i % 2), 0.0] for i in range(40)], "y": [i % 2 for i in range(40)]}
 
@@ -52,25 +60,25 @@ def test_a_job_is_queued_with_every_default_on_its_record(idle):
         ({"metadata": {"a": 1}}, "metadata.a"),
     ],
 )
-def test_a_wrong_request_names_the_place(idle, change, param):
-    answer = train(idle, **change)
+def test_a_wrong_request_names_the_place(refusing, change, param):
+    answer = train(refusing, **change)
     assert answer.status_code == 422, answer.json
     assert answer.json["error"]["param"].startswith(param)
-    assert idle.http.get("/v1/jobs").json["data"] == []
+    assert refusing.http.get("/v1/jobs").json["data"] == []
 
 
 @pytest.mark.parametrize(
     ("change", "meant"),
     [({"epoch": 3}, "epochs"), ({"optimizer": {"type": "adm"}}, "adam"), ({"architecture": {"type": "mpl"}}, "mlp")],
 )
-def test_a_misspelt_word_is_told_the_closest_one(idle, change, meant):
-    assert f"did you mean '{meant}'?" in train(idle, **change).json["error"]["message"]
+def test_a_misspelt_word_is_told_the_closest_one(refusing, change, meant):
+    assert f"did you mean '{meant}'?" in train(refusing, **change).json["error"]["message"]
 
 
-def test_a_layer_of_a_billion_is_refused_before_anything_starts(idle):
-    answer = train(idle, architecture={"type": "mlp", "hidden": [10**9]})
+def test_a_layer_of_a_billion_is_refused_before_anything_starts(refusing):
+    answer = train(refusing, architecture={"type": "mlp", "hidden": [10**9]})
     assert (answer.status_code, answer.json["error"]["code"]) == (422, "too_large_for_memory")
-    assert idle.http.get("/v1/jobs").json["data"] == []
+    assert refusing.http.get("/v1/jobs").json["data"] == []
 
 
 @pytest.mark.parametrize(
@@ -81,8 +89,8 @@ def test_a_layer_of_a_billion_is_refused_before_anything_starts(idle):
         ({"type": "update", "deployment": "none"}, "deployment"),
     ],
 )
-def test_what_is_not_there_is_not_found(idle, body, param):
-    answer = idle.http.post("/v1/jobs", json=body)
+def test_what_is_not_there_is_not_found(refusing, body, param):
+    answer = refusing.http.post("/v1/jobs", json=body)
     assert (answer.status_code, answer.json["error"]["param"]) == (404, param)
 
 

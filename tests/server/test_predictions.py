@@ -8,6 +8,9 @@ import json
 import numpy as np
 import pytest
 
+from lmaas_server.app import create_app, server_of
+from lmaas_server.settings import Settings
+
 NPY = "application/x-npy"
 
 
@@ -15,6 +18,18 @@ def npy(array) -> bytes:
     buffer = io.BytesIO()
     np.save(buffer, array)
     return buffer.getvalue()
+
+
+@pytest.fixture
+def deployed(shared):
+    """The shared application: what is logged here disturbs nobody."""
+    return shared
+
+
+@pytest.fixture
+def http(shared):
+    """Requests to it."""
+    return shared.http
 
 
 @pytest.fixture
@@ -43,10 +58,10 @@ def test_the_likeliest_classes_and_all_probabilities_on_request(deployed):
     assert sum(output["probabilities"]) == pytest.approx(1, abs=1e-5)
 
 
-def test_values_for_a_model_of_values(ask, server, regressor):
-    regressor.register(server, name="values")
-    ask.deploy("values")
-    assert [len(output["value"]) for output in ask.predict(2).json["outputs"]] == [2, 2]
+def test_values_for_a_model_of_values(shared, regressor):
+    regressor.register(server_of(shared.http.application), name="values")
+    shared.deploy("values", name="values")
+    assert [len(output["value"]) for output in shared.predict(2, name="values").json["outputs"]] == [2, 2]
 
 
 def test_a_batch_answers_as_its_rows_do_alone(deployed):
@@ -84,12 +99,13 @@ def test_a_bad_row_has_an_error_in_its_place_and_its_neighbours_are_answered(dep
     assert "row 1" in bad["error"]["message"]
 
 
-def test_when_every_row_has_a_wrong_shape_both_shapes_are_named(deployed):
+def test_when_every_row_has_a_wrong_shape_both_shapes_are_named_and_nothing_is_kept(deployed):
+    before = deployed.predict().json["id"]
     answer = deployed.http.post("/v1/deployments/d/predictions", json={"inputs": [[1, 2], [3]]})
     assert (answer.status_code, answer.json["error"]["code"]) == (422, "shape_mismatch")
     assert "(2,)" in answer.json["error"]["message"]
     assert "(4,)" in answer.json["error"]["message"]
-    assert deployed.http.get("/v1/predictions").json["data"] == []
+    assert deployed.http.get("/v1/predictions?limit=1").json["first_id"] == before
 
 
 @pytest.mark.parametrize(
@@ -112,7 +128,7 @@ def test_a_wrong_body_is_told_where(deployed, body, param):
 def test_a_prediction_can_be_read_back(deployed, http):
     made = deployed.predict(2).json
     assert http.get(f"/v1/predictions/{made['id']}").json == made
-    assert http.get("/v1/predictions?deployment=d").json["data"] == [made]
+    assert http.get("/v1/predictions?deployment=d&limit=1").json["data"] == [made]
     assert http.get("/v1/predictions?deployment=e").json["data"] == []
 
 
@@ -231,11 +247,16 @@ def test_a_repeated_array_is_answered_from_memory(deployed, send):
 class TestRestarted:
     """The key is older than the process."""
 
-    @pytest.mark.parametrize("accept", ["application/json", NPY])
-    def test_a_prediction_is_still_made_once(self, settings, classifier, tmp_path, accept, deployed):
-        from lmaas_server.app import create_app, server_of
-        from lmaas_server.settings import Settings
+    @pytest.fixture
+    def deployed(self, app, classifier, shared):
+        """An application of its own."""
+        classifier.register(server_of(app))
+        asked = type(shared)(app.test_client())
+        asked.deploy("blobs")
+        return asked
 
+    @pytest.mark.parametrize("accept", ["application/json", NPY])
+    def test_a_prediction_is_still_made_once(self, settings, accept, deployed):
         headers = {"Idempotency-Key": "k", "Accept": accept}
         first = deployed.predict(2, headers=headers)
         server_of(deployed.http.application).close()
