@@ -42,7 +42,10 @@ def training_threads(request: TrainingRequest, dataset: Json, most: int) -> int:
 
 def update_threads(model: Json, most: int) -> int:
     """Return the threads of an update of the model that a bundle describes."""
-    return _shared(model["parameters"] * UPDATE_ROWS, most) if model["architecture"]["type"] == "mlp" else most
+    name = model["architecture"]["type"]
+    if name == "mlp":
+        return _shared(model["parameters"] * UPDATE_ROWS, most)
+    return min(most, ARCHITECTURES[name].recipe.threads or most) if name in ARCHITECTURES else most
 
 
 def _shared(work: int, most: int) -> int:
