@@ -1,4 +1,4 @@
-"""The nouns of the service as frozen dataclasses; what storage returns and services pass on. Knows no wire and no SQL."""
+"""The nouns of the service as frozen dataclasses: what storage returns and services pass on. Knows no wire, no SQL."""
 
 from __future__ import annotations
 

@@ -96,7 +96,9 @@ class TextPredictor:
             ]
         return found
 
-    def predict(self, rows: Array | Sequence[Any], *, top_k: int | None = None, probabilities: bool = False) -> list[Json]:
+    def predict(
+        self, rows: Array | Sequence[Any], *, top_k: int | None = None, probabilities: bool = False
+    ) -> list[Json]:
         """Return one output per row, as `answer` does with every other parameter left out."""
         return self.answer(rows, PredictionParameters(top_k=top_k, probabilities=probabilities))
 
