@@ -194,6 +194,7 @@ def _wired(settings: Settings, clock: Callable[[], float]) -> tuple[Server, tupl
         artifacts,
         max_unpacked_bytes=settings.max_unpacked_mb * MIB,
         max_memory_bytes=settings.read_memory_mb * MIB,
+        max_clip_seconds=settings.max_clip_seconds,
         # Who uploads is about to train: by then the process that forks jobs has imported torch.
         announce=runner.prewarm if settings.prewarm else _nothing,
         clock=clock,

@@ -39,6 +39,8 @@ class Settings(BaseSettings):
     """What an archive may unpack to."""
     read_memory_mb: int = Field(default=256, ge=1)
     """Memory for the rows of a table or of texts while their file is read; more of them are mapped from disk."""
+    max_clip_seconds: float = Field(default=60.0, gt=0, le=3600)
+    """How long one clip of sound may play."""
     base_models: Path | None = None
     """A directory of pretrained language models, one in each of its directories, beside the one that is shipped."""
     predictors_mb: int = Field(default=2048, ge=1)

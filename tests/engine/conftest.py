@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ from lmaas_server.engine.learning.train import train
 from lmaas_server.engine.planning import plan_training
 from lmaas_server.engine.reports import Finished
 
+sys.path.insert(0, str(Path(__file__).parent / "parts"))  # importlib mode adds no paths
 LIMITS = ReadLimits(max_unpacked_bytes=64 << 20)
 
 

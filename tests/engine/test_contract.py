@@ -22,8 +22,9 @@ import pytest
 import torch
 from PIL import Image
 
-from lmaas.types import CNN, TextEncoder, TrainingRequest
+from lmaas.types import CNN, AudioCNN, TextEncoder, TrainingRequest
 from lmaas_server.engine.bundle import load_bundle
+from lmaas_server.engine.data import wav
 from lmaas_server.engine.data.examples import Examples, ReadLimits
 from lmaas_server.engine.data.reader import read_dataset
 from lmaas_server.engine.learning.train import train
@@ -34,7 +35,11 @@ from lmaas_server.engine.serving.predictor import Predictor
 
 ROWS = 60
 TASKS = ("classification", "regression")
-LIGHT = {"cnn": CNN(channels=(4,), hidden=8), "text_encoder": TextEncoder(buckets=500, dimensions=8)}
+LIGHT = {
+    "audio_cnn": AudioCNN(channels=(4, 4), hidden=8),
+    "cnn": CNN(channels=(4,), hidden=8),
+    "text_encoder": TextEncoder(buckets=500, dimensions=8),
+}
 """Configurations smaller than the defaults, where the defaults take their time."""
 _generator = np.random.default_rng(5)
 NUMBERS = _generator.normal(size=(ROWS, 8, 8)).astype(np.float32)
@@ -85,8 +90,24 @@ def csv(task: str, header: str, cells: list[str]) -> bytes:
     return "\n".join([f"{header},y", *lines]).encode()
 
 
+def tones(task: str) -> bytes:
+    """Clips of three lengths, whose pitch is the label or the value."""
+    stream = io.BytesIO()
+    hertz = 500 + 700 * LABELS + 40 * np.arange(ROWS)
+    parts = [np.sin(h * np.arange(800 + 200 * (i % 3)) / 2000).astype(np.float32) / 2 for i, h in enumerate(hertz)]
+    y = LABELS if task == "classification" else hertz / 1000
+    np.savez(stream, audio=np.concatenate(parts), offset=np.cumsum([0, *map(len, parts)]), y=y, sample_rate=8000)
+    return stream.getvalue()
+
+
+def wavs() -> list[Any]:
+    data = [wav.encode((np.sin(np.arange(900) * h) * 9999).astype(np.int16), 8000) for h in (0.2, 0.3, 0.5, 0.7)]
+    return [*({"base64": base64.b64encode(one).decode()} for one in data), [0.1, -0.1] * 300, [5, -5] * 900]
+
+
 SAMPLES = {
-    "tensor": Sample("t.npz", lambda task: npz(task, NUMBERS), lambda: NUMBERS[:6].tolist(), [[1.0]]),
+    "audio": Sample("s.npz", tones, wavs, {"base64": "AAAA"}),
+    "tensor": Sample("t.npz", lambda task: npz(task, NUMBERS), NUMBERS[:6].tolist, [[1.0]]),
     "image": Sample("i.npz", lambda task: npz(task, grey()), pngs, {"base64": "AAAA"}),
     "text": Sample("t.csv", lambda task: csv(task, "text", words()), sentences, 7),
     "table": Sample(

@@ -11,6 +11,7 @@ from lmaas.types import (
     MLP,
     Adam,
     Architecture,
+    AudioCNN,
     Checkpoints,
     ConstantSchedule,
     CosineSchedule,
@@ -194,6 +195,7 @@ def _for_pictures(described: Json, _: int) -> Architecture:
 
 
 _SUITED: dict[str, Callable[[Json, int], Architecture]] = {
+    "audio": lambda _, __: AudioCNN(),
     "image": _for_pictures,
     "table": lambda _, __: TabularMLP(),
     "tensor": lambda _, __: MLP(),

@@ -13,13 +13,14 @@ from lmaas.types import (
     CNN,
     MLP,
     MSE,
+    AudioCNN,
     BinaryCrossEntropy,
     CrossEntropy,
     TabularMLP,
     TextEncoder,
     WireRequest,
 )
-from lmaas_server.engine.architectures import cnn, mlp, tabular_mlp, text_encoder
+from lmaas_server.engine.architectures import audio_cnn, cnn, mlp, tabular_mlp, text_encoder
 
 if TYPE_CHECKING:
     from torch import nn
@@ -73,6 +74,15 @@ class Task:
 
 
 ARCHITECTURES: dict[str, Architecture] = {
+    "audio_cnn": Architecture(
+        AudioCNN,
+        audio_cnn.check,
+        audio_cnn.parameters,
+        audio_cnn.units,
+        audio_cnn.build,
+        inputs=("audio",),
+        recipe=Recipe(epochs=10, learning_rate=0.002, batch_size=32, least_steps=400),
+    ),
     "mlp": Architecture(MLP, mlp.check, mlp.parameters, mlp.units, mlp.build),
     "cnn": Architecture(CNN, cnn.check, cnn.parameters, cnn.units, cnn.build),
     "tabular_mlp": Architecture(

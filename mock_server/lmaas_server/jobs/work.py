@@ -146,7 +146,10 @@ def _slices(dataset: Json, column: str) -> list[str]:
 
 
 def _limits(dataset: Json) -> ReadLimits:
-    return ReadLimits(max_unpacked_bytes=dataset["max_unpacked_bytes"], max_memory_bytes=dataset["max_memory_bytes"])
+    limits = {name: dataset[name] for name in ("max_unpacked_bytes", "max_memory_bytes")}
+    if "max_seconds" in dataset["input"]:  # the limit that was in force when the clips were taken
+        limits["max_clip_seconds"] = dataset["input"]["max_seconds"]
+    return ReadLimits(**limits)
 
 
 def _told(examples: Examples, spec: Json) -> Message:

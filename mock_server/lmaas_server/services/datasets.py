@@ -31,12 +31,17 @@ class DatasetService:
         *,
         max_unpacked_bytes: int,
         max_memory_bytes: int = 256 << 20,
+        max_clip_seconds: float = 60.0,
         announce: Callable[[], None],
         clock: Callable[[], float],
     ) -> None:
         self._storage = storage
         self._artifacts = artifacts
-        self._limits = ReadLimits(max_unpacked_bytes=max_unpacked_bytes, max_memory_bytes=max_memory_bytes)
+        self._limits = ReadLimits(
+            max_unpacked_bytes=max_unpacked_bytes,
+            max_memory_bytes=max_memory_bytes,
+            max_clip_seconds=max_clip_seconds,
+        )
         self._announce = announce
         self._clock = clock
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
         CNN,
         MLP,
         Architecture,
+        AudioCNN,
         CausalLM,
         Llama,
         LoRA,
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
         TextEncoder,
     )
     from lmaas.types.datasets import (
+        AudioInput,
         Dataset,
         DatasetColumn,
         DatasetCreate,
@@ -109,6 +111,8 @@ __all__ = [
     "AdamW",
     "AliasSet",
     "Architecture",
+    "AudioCNN",
+    "AudioInput",
     "BaseModelInfo",
     "Batching",
     "BatchingSpec",
@@ -198,6 +202,7 @@ _NAMES = {
     ),
     "lmaas.types.architectures": (
         "Architecture",
+        "AudioCNN",
         "CNN",
         "CausalLM",
         "Llama",
@@ -207,6 +212,7 @@ _NAMES = {
         "TextEncoder",
     ),
     "lmaas.types.datasets": (
+        "AudioInput",
         "Dataset",
         "DatasetColumn",
         "DatasetCreate",

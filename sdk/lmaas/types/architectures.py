@@ -45,6 +45,28 @@ class CNN(WireRequest):
     batch_norm: bool = True
 
 
+class AudioCNN(WireRequest):
+    """A convolutional network for sound: it looks at the log-mel spectrogram of a clip.
+
+    Blocks of 3x3 convolution, batch norm, pooling and activation, then the mean and the maximum over time and a linear
+    head.
+    """
+
+    type: Literal["audio_cnn"] = "audio_cnn"
+    channels: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(strict=False, min_length=1, max_length=5)] = (
+        16,
+        32,
+        64,
+    )
+    """Feature maps of each block."""
+    hidden: Annotated[int, Field(ge=1)] = 128
+    """Units of the linear layer before the output."""
+    activation: Activation = "relu"
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.3
+    augment: bool = True
+    """While training, move clips in time and blank some bands and frames (SpecAugment, Park et al. 2019)."""
+
+
 class TextEncoder(WireRequest):
     """A network for text. Words are hashed into a table of vectors, so that no vocabulary is fitted.
 
@@ -127,4 +149,4 @@ class CausalLM(WireRequest):
     """Omitted, all weights learn."""
 
 
-Architecture = Annotated[MLP | CNN | TextEncoder | TabularMLP | CausalLM, Field(discriminator="type")]
+Architecture = Annotated[MLP | CNN | AudioCNN | TextEncoder | TabularMLP | CausalLM, Field(discriminator="type")]

@@ -36,6 +36,19 @@ class ImageInput(WireRequest):
     """1 for grey, 3 for colour; omitted, as the first picture has it."""
 
 
+class AudioInput(WireRequest):
+    """Clips of sound; all are brought to one rate, one channel and 16 bits, and networks hear their log-mel bands."""
+
+    kind: Literal["audio"] = "audio"
+    sample_rate: Annotated[int, Field(ge=4000, le=48_000)] | None = None
+    """Hz; omitted, that of the first clip, at most 16,000. Of an npz without `sample_rate`: what its clips have."""
+    seconds: Annotated[float, Field(gt=0, le=3600)] | None = None
+    """What networks hear of each clip: shorter ones are padded, longer ones cut at both ends. Omitted, as long as 98 %
+    of the training clips are."""
+    bands: Annotated[int, Field(ge=8, le=128)] | None = None
+    """Bands of the mel scale; omitted, 40."""
+
+
 class TextInput(WireRequest):
     """A sentence or a document per row, from a column of a csv, jsonl or parquet file."""
 
@@ -75,7 +88,9 @@ class MessagesInput(WireRequest):
     kind: Literal["messages"] = "messages"
 
 
-InputSpec = Annotated[TensorInput | ImageInput | TextInput | TableInput | MessagesInput, Field(discriminator="kind")]
+InputSpec = Annotated[
+    TensorInput | ImageInput | AudioInput | TextInput | TableInput | MessagesInput, Field(discriminator="kind")
+]
 
 
 class TargetSpec(WireRequest):
@@ -122,6 +137,10 @@ class DatasetInput(WireObject):
     shape: list[int] | None = None
     """Of one row: (features,), (height, width, channels), ..."""
     dtype: str | None = None
+    sample_rate: int | None = None
+    """Of sound: Hz."""
+    longest_seconds: float | None = None
+    """Of sound: how long the longest clip plays."""
     column: str | None = None
     """Of text: where it stood in the file."""
     columns: list[DatasetColumn] | None = None

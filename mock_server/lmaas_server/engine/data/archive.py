@@ -68,6 +68,8 @@ class Archive:
         self._limits = limits
         self._left = limits.max_unpacked_bytes
         self.filename = filename
+        self.path = Path(file.filename or filename)
+        """Where the bytes are."""
         self.members = [info for info in file.infolist() if _checked(info, filename) and not info.is_dir()]
 
     def __repr__(self) -> str:

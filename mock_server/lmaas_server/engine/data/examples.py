@@ -21,13 +21,16 @@ class ReadLimits:
     max_unpacked_bytes: int
     max_rows: int | None = None
     max_memory_bytes: int = 256 << 20
+    max_clip_seconds: float = 60.0
+    """Of one clip of sound."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Examples:
     """Checked rows of one kind.
 
-    `inputs` is (rows, *shape): float32 or uint8, of tables float64 (`data.columns`), of text UTF-8 in numpy's `S`.
+    `inputs` is (rows, *shape): float32 or uint8, of tables float64 (`data.columns`), of text UTF-8 in numpy's `S`, of
+    sound an array of clips, int16 of their own lengths.
     `targets` is None, or for classes the int64 index of each row into `target["classes"]`, where a row has several
     classes float32 of (rows, classes) holding 0 and 1, or for values float32 of shape (rows,) or (rows, n). `input` and
     `target` describe one row.

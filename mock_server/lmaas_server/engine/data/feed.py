@@ -18,6 +18,7 @@ from torch import Tensor
 
 from lmaas_server.engine.data.examples import Array
 from lmaas_server.engine.data.kinds import Preprocessing
+from lmaas_server.engine.data.log_mel import AudioFeed
 from lmaas_server.engine.data.preprocessing import Preprocessing as Affine
 from lmaas_server.engine.data.table_features import TablePreprocessing
 from lmaas_server.engine.data.words import Words, words_of
@@ -177,6 +178,7 @@ class TextFeed:
 
 
 _FEEDS: dict[str, Callable[[Any], Feed]] = {
+    "audio": AudioFeed,
     "image": ArrayFeed,
     "table": TableFeed,
     "tensor": ArrayFeed,

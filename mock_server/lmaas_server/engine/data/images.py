@@ -6,7 +6,6 @@ import base64
 import binascii
 import io
 import struct
-import zipfile
 import zlib
 from collections.abc import Sequence
 from typing import Any
@@ -16,6 +15,7 @@ from PIL import Image, ImageOps
 
 from lmaas_server.engine.data.archive import Archive
 from lmaas_server.engine.data.examples import Array, Examples, Json, ReadLimits
+from lmaas_server.engine.data.folders import classes_of_folders, wanted_members
 from lmaas_server.engine.data.tensors import read_arrays
 from lmaas_server.errors import InvalidError, ServiceError, TooLargeError
 
@@ -67,22 +67,8 @@ def read_npz(archive: Archive, spec: Json, target: str | None, limits: ReadLimit
 
 def read_zip(archive: Archive, spec: Json, target: str | None, limits: ReadLimits) -> Examples:
     """Read a zip with one folder per class holding PNG or JPEG files; a folder around all of them is ignored."""
-    if target == "value":
-        raise InvalidError(
-            "a zip of pictures names classes by its folders; value targets come in an npz",
-            code="labels_invalid",
-            param="target",
-        )
-    members = sorted((info for info in archive.members if not _clutter(info.filename)), key=lambda i: i.filename)
-    if not members:
-        raise InvalidError(f"{archive.filename} holds no pictures", code="dataset_empty", param="file")
-    if limits.max_rows is not None and len(members) > limits.max_rows:
-        raise TooLargeError(
-            f"{archive.filename} holds {len(members):,} pictures; at most {limits.max_rows:,} are taken",
-            code="too_many_rows",
-            param="file",
-        )
-    labels = None if target == "none" else _labels(members, archive.filename)
+    members = wanted_members(archive, target, what="pictures", limits=limits)
+    targets, classes = classes_of_folders(members, archive.filename, target)
     first = _decoded(archive.read(members[0]), f"{members[0].filename} in {archive.filename}", "file")
     channels = spec.get("channels") or (1 if first.mode in _GREY_MODES else 3)
     height, width = spec.get("size") or (first.height, first.width)
@@ -93,12 +79,7 @@ def read_zip(archive: Archive, spec: Json, target: str | None, limits: ReadLimit
             first if index == 0 else _decoded(archive.read(info), f"{info.filename} in {archive.filename}", "file")
         )
         pictures[index] = _pixels(picture, pictures.shape[1:])
-    if labels is None:
-        return _examples(pictures, None, "zip", {"kind": "none"})
-    classes = sorted(set(labels))
-    index_of = {label: index for index, label in enumerate(classes)}
-    targets = np.array([index_of[label] for label in labels], dtype=np.int64)
-    return _examples(pictures, targets, "zip", {"kind": "class", "classes": classes})
+    return _examples(pictures, targets, "zip", classes)
 
 
 def rows(inputs: Array | Sequence[Any], description: Json) -> tuple[Array, dict[int, ServiceError]]:
@@ -127,25 +108,6 @@ def preview(row: Array) -> Any:
 def _examples(pictures: Array, targets: Array | None, form: str, described: Json) -> Examples:
     description = {"kind": KIND, "shape": list(pictures.shape[1:]), "dtype": "uint8"}
     return Examples(inputs=pictures, targets=targets, format=form, input=description, target=described)
-
-
-def _clutter(name: str) -> bool:
-    parts = name.split("/")
-    return parts[0] == "__MACOSX" or parts[-1].startswith(".") or parts[-1].lower() in {"thumbs.db", "desktop.ini"}
-
-
-def _labels(members: Sequence[zipfile.ZipInfo], filename: str) -> list[str]:
-    labels = []
-    for info in members:
-        folders = info.filename.split("/")[:-1]
-        if not folders:
-            raise InvalidError(
-                f"{info.filename} in {filename} lies in no folder; the folder of a picture names its class",
-                code="labels_invalid",
-                param="file",
-            )
-        labels.append(folders[-1])
-    return labels
 
 
 def _row(value: Any, shape: tuple[int, ...], index: int) -> Array:

@@ -16,7 +16,9 @@ from typing import Any, Protocol, Self
 
 import numpy as np
 
-from lmaas_server.engine.data import images, tables, tensors, texts
+from lmaas_server.engine.data import audio, images, tables, tensors, texts
+from lmaas_server.engine.data.audio_features import AudioPreprocessing
+from lmaas_server.engine.data.audio_features import described_shape as audio_shape
 from lmaas_server.engine.data.examples import Array, Json
 from lmaas_server.engine.data.preprocessing import Preprocessing as Affine
 from lmaas_server.engine.data.preprocessing import network_shape as array_shape
@@ -104,6 +106,16 @@ def _csv_spec(description: Json) -> Json:
 
 
 KINDS: dict[str, Kind] = {
+    "audio": Kind(
+        audio.rows,
+        audio.preview,
+        audio.spec,
+        AudioPreprocessing.fit,
+        AudioPreprocessing.from_json,
+        audio_shape,
+        audio.stored,
+        audio.restored,
+    ),
     "image": Kind(
         images.rows, lambda row, _: images.preview(row), _image_spec, Affine.fit, Affine.from_json, _shape_of_array
     ),
@@ -178,7 +190,7 @@ def check_same_inputs(given: Json, wanted: Json, *, what: str, param: str) -> No
     Raises:
         InvalidError: `input_mismatch`.
     """
-    for key in ("kind", "shape"):
+    for key in ("kind", "shape", "sample_rate"):
         if given.get(key) != wanted.get(key):
             raise InvalidError(
                 f"the dataset's inputs have {key} {given.get(key)}, those of {what} {wanted.get(key)}; "

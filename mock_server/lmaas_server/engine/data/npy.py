@@ -27,10 +27,10 @@ _PLAIN = re.compile(r"[<>|=]?([biuf]|[US](?=[1-9]))\d{1,9}")
 """Numbers, and strings that are not empty."""
 
 
-def read_npz(archive: Archive, names: tuple[str, ...]) -> dict[str, Array]:
-    """Read the arrays of the given names; absent ones are left out, others beside them are refused."""
+def read_npz(archive: Archive, names: tuple[str, ...], *, others: bool = False) -> dict[str, Array]:
+    """Read the arrays of the given names; absent ones are left out, others refused, or with `others` not read."""
     members = {info.filename.removesuffix(".npy"): info for info in archive.members}
-    if unknown := sorted(set(members) - set(names)):
+    if (unknown := sorted(set(members) - set(names))) and not others:
         raise InvalidError(
             f"{archive.filename} holds {', '.join(map(repr, unknown[:5]))}; expected arrays named x (inputs) "
             "and y (targets), as np.savez(file, x=..., y=...) writes them",

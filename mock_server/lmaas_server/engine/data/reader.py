@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from lmaas_server.engine.data import images, messages, plain_text, tables, tensors, texts
+from lmaas_server.engine.data import audio, images, messages, plain_text, tables, tensors, texts
 from lmaas_server.engine.data.archive import Archive, opened
 from lmaas_server.engine.data.examples import Array, Examples, Json, ReadLimits
 from lmaas_server.engine.data.kinds import KINDS
@@ -17,8 +17,10 @@ FileReader = Callable[[Path, str, str, Json, Json, ReadLimits], Examples]
 """(path, filename, format, input, target, limits)"""
 
 ARCHIVE_READERS: dict[tuple[str, str], ArchiveReader] = {
+    ("npz", "audio"): audio.read_npz,
     ("npz", "tensor"): tensors.read,
     ("npz", "image"): images.read_npz,
+    ("zip", "audio"): audio.read_zip,
     ("zip", "image"): images.read_zip,
 }
 FILE_READERS: dict[tuple[str, str], FileReader] = {
@@ -31,7 +33,7 @@ FILE_READERS: dict[tuple[str, str], FileReader] = {
     ("parquet", "text"): texts.read,
     ("txt", "text"): lambda path, name, _, __, ___, limits: plain_text.read(path, name, limits),
 }
-_DEFAULT_KIND = {"npz": "tensor", "zip": "image", "txt": "text"}
+_DEFAULT_KIND = {"txt": "text"}
 _OF_LANGUAGE: dict[str, Callable[[Any], Any]] = {"messages": messages.preview, "running": plain_text.preview}
 _ZIP_MAGIC = b"PK"
 _NPY_MAGIC = b"\x93NUMPY"
@@ -55,7 +57,7 @@ def read_dataset(
         filename: what the caller calls the file; used in messages, and its ending where `format` is omitted.
         format: `npz`, `zip`, `csv`, `jsonl`, `parquet` or `txt`; omitted, told from the name, else from the first
             bytes.
-        input: `{"kind": ...}` with the kind's own settings; omitted, `tensor` for npz, `image` for zip, `text` for
+        input: `{"kind": ...}` with the kind's own settings; omitted, told from what an archive holds, `text` for
             txt, and of files of columns `text` where a column is named so, `messages` for conversations, else `table`.
         target: `{"kind": ...}` and, of files of columns, `column` and `separator`; omitted, integers and strings are
             classes and floats are values.
@@ -76,7 +78,7 @@ def read_dataset(
     with opened(path, name, limits) as archive:
         if form == "zip" and format is None and _is_npz(archive):
             form = "npz"
-        kind = spec.get("kind") or _DEFAULT_KIND.get(form, "tensor")
+        kind = spec.get("kind") or _kind_of_members(archive, form)
         _check_readable(form, kind)
         return ARCHIVE_READERS[form, kind](archive, spec, (target or {}).get("kind"), limits)
 
@@ -168,6 +170,14 @@ def _told_format(name: str, head: bytes) -> str:
         code="format_unknown",
         param="format",
     )
+
+
+def _kind_of_members(archive: Archive, form: str) -> str:
+    """Tell sound by the names of what an archive holds; other zips hold pictures, other npz tensors."""
+    names = [info.filename.lower() for info in archive.members]
+    if form == "zip":
+        return audio.KIND if any(name.endswith(".wav") for name in names) else images.KIND
+    return audio.KIND if {"audio.npy", "offset.npy"} <= set(names) else tensors.KIND
 
 
 def _is_npz(archive: Archive) -> bool:

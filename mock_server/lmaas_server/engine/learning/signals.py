@@ -168,11 +168,21 @@ def _rows(items: list[Item], target: Json, classes: list[int | str], shape: tupl
     else:
         width = math.prod(target["shape"])
         targets = np.array([values for values, _ in read], dtype=np.float32).reshape(len(read), width)
-    inputs = np.stack([np.asarray(item["inputs"]).reshape(shape) for item in items]) if items else np.empty((0, *shape))
     return Rows(
         ids=tuple(item["id"] for item in items),
-        inputs=inputs,
+        inputs=_stacked([np.asarray(item["inputs"]) for item in items], shape),
         targets=targets,
         against=np.array([against for _, against in read], dtype=bool),
         weights=np.array([item.get("weight") or 1.0 for item in items], dtype=np.float32),
     )
+
+
+def _stacked(rows: list[Array], shape: tuple[int, ...]) -> Array:
+    if not rows:
+        return np.empty((0, *shape))
+    if shape or not rows[0].ndim:
+        return np.stack([row.reshape(shape) for row in rows])
+    clips = np.empty(len(rows), dtype=object)  # of sound: each has its own length
+    for index, row in enumerate(rows):
+        clips[index] = row
+    return clips

@@ -54,8 +54,8 @@ class Predictor:
 
     def warm(self) -> None:
         """Answer one row of zeros, so that the first real one meets allocated memory and chosen kernels."""
-        text = self.input["kind"] == "text"
-        self.predict(["warm"] if text else np.zeros((1, *self.input["shape"]), dtype=np.uint8))
+        rows: dict[str, Any] = {"text": ["warm"], "audio": [[0]]}
+        self.predict(rows.get(self.input["kind"]) or np.zeros((1, *self.input["shape"]), dtype=np.uint8))
 
     def answer(self, inputs: Array | Sequence[Any], parameters: PredictionParameters) -> list[Json]:
         """Return one output per row, as `predict` does.
