@@ -75,6 +75,12 @@ def describe(job: types.Job) -> str:
     return "  ".join(words)
 
 
+def title(job: types.Job) -> str:
+    """Return what the job is about, which people know better than its id."""
+    about = next((job.request[name] for name in ("name", "deployment", "model") if job.request.get(name)), job.id)
+    return f"{job.type} {about}"
+
+
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
@@ -89,7 +95,7 @@ class _Bars:
 
         columns = (
             TextColumn("{task.fields[job]}"),
-            BarColumn(),
+            BarColumn(bar_width=20),
             TextColumn("{task.percentage:>3.0f}%"),
             TimeRemainingColumn(),
             TextColumn("{task.description}", markup=False),
@@ -101,7 +107,7 @@ class _Bars:
     def show(self, job: types.Job) -> None:
         progress = job.progress
         if job.id not in self._tasks:
-            self._tasks[job.id] = self._bars.add_task("", total=None, job=job.id)
+            self._tasks[job.id] = self._bars.add_task("", total=None, job=title(job))
         done = progress.steps if job.status == "succeeded" else progress.step
         self._bars.update(self._tasks[job.id], total=progress.steps or None, completed=done, description=describe(job))
 

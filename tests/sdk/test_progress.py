@@ -8,7 +8,7 @@ import sys
 import pytest
 from sdk_samples import JOB
 
-from lmaas._progress import Lines, describe, display_for
+from lmaas._progress import Lines, describe, display_for, title
 from lmaas.types import Job
 
 RUNNING = Job.model_validate(
@@ -19,6 +19,14 @@ DONE = Job.model_validate(JOB | {"status": "succeeded"})
 
 def test_a_job_is_described_in_a_few_words():
     assert describe(RUNNING) == "running  epoch 1/2  loss 0.25  accuracy 0.5"
+
+
+@pytest.mark.parametrize(
+    ("request_", "shown"),
+    [({"name": "digits"}, "training digits"), ({"model": "digits@1"}, "training digits@1"), ({}, "training job-1")],
+)
+def test_a_job_is_called_by_what_it_is_about(request_, shown):
+    assert title(Job.model_validate(JOB | {"request": request_})) == shown
 
 
 def test_a_line_is_written_only_when_there_is_something_new():
