@@ -91,6 +91,13 @@ def test_pieces_join_to_the_text(fast, tokens):
     assert "".join(writing) == writing.text == ask(fast, tokens).wait()
 
 
+def test_bytes_that_are_no_text_do_not_end_it_nor_its_neighbours(fast, tokens):
+    warm = [ask(fast, tokens, temperature=10.0, seed=seed, bound=200, max_tokens=60) for seed in range(8)]
+    calm = ask(fast, tokens)
+    assert all("".join(writing) == writing.text and writing.finish_reason for writing in warm)
+    assert calm.wait() == ask(fast, tokens).wait()
+
+
 def test_a_text_ends_before_its_stop_string_even_in_the_middle_of_a_token(fast, tokens):
     whole = ask(fast, tokens).wait()
     writing = ask(fast, tokens, stop=("nothing", "irl nam"))

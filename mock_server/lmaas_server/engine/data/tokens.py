@@ -15,7 +15,6 @@ from typing import Any
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # its threads do not survive the fork that jobs begin with
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-from tokenizers.decoders import DecodeStream
 
 from lmaas_server.engine.base_models import chat_template_of
 from lmaas_server.engine.data.chat import DEFAULT_TEMPLATE, Messages, render
@@ -24,6 +23,10 @@ Json = dict[str, Any]
 SPECIAL = ("<unk>", "<s>", "</s>")
 _BOS, _EOS = 1, 2
 _TRAINING_PIECE = 65_536
+_CONTEXT = 6
+_LONGEST_CHARACTER = 4
+"""Bytes of UTF-8, and so tokens of one character at most."""
+_UNKNOWN = "\ufffd"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,18 +171,36 @@ class Tokens:
 
 
 class TextStream:
-    """Tokens in, text out, as soon as it is certain: a character of several tokens comes with its last."""
+    """Tokens in, text out, as soon as it is certain: a character of several tokens comes with its last.
+
+    A token's text depends on those before it, so a few of them are decoded along. The stream that `tokenizers` has for
+    this gives up at bytes that are no text, which a warm enough model writes.
+    """
 
     def __init__(self, tokenizer: Tokenizer, ids: Sequence[int]) -> None:
         self._tokenizer = tokenizer
-        self._stream = DecodeStream(ids=list(ids), skip_special_tokens=True)
+        self._ids = list(ids[-_CONTEXT:])
+        self._said = len(self._ids)
+        self._before = self._decoded()
 
     def __repr__(self) -> str:
-        return "TextStream()"
+        return f"TextStream({len(self._ids) - self._said} tokens held)"
 
     def push(self, token: int) -> str:
         """Return the text that this token completes, which may be none."""
-        return self._stream.step(self._tokenizer, token) or ""
+        self._ids.append(token)
+        text = self._decoded()
+        held = len(self._ids) - self._said
+        if text.endswith(_UNKNOWN) and held < _LONGEST_CHARACTER:
+            return ""
+        piece = text[len(self._before) :]
+        self._ids = self._ids[-max(_CONTEXT, held) :]
+        self._said = len(self._ids)
+        self._before = self._decoded()
+        return piece
+
+    def _decoded(self) -> str:
+        return self._tokenizer.decode(self._ids, skip_special_tokens=True)
 
 
 def _fit_characters(texts: Iterable[str], _: int) -> Tokenizer:

@@ -155,7 +155,11 @@ class Generator:
             chance = None
             if writing.sampling.logprobs is not None:
                 chance = Chance(token, *log_chances(scores[row], token, writing.sampling.logprobs))
-            writing.add(token, chance)
+            try:
+                writing.add(token, chance)
+            except Exception as exc:  # its own reader is told; the others go on
+                logger.exception("a text could not be written")
+                writing.fail(exc)
 
     def _join(self, writing: Writing, memory: Memory) -> None:
         if self._memory is None or not self._active:
