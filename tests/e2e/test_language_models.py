@@ -120,6 +120,19 @@ def test_a_prompt_longer_than_the_context_is_told_with_both_lengths(lmaas_client
         lmaas_client.predict(bot, ["x" * 3000])
 
 
+def test_a_text_takes_ratings_and_no_labels(lmaas_client, bot):
+    prediction = lmaas_client.predict(bot, ["Who is Tom?"], temperature=0)
+    assert [item.kind for item in lmaas_client.feedback(prediction, ratings=[1])] == ["rating"]
+    with pytest.raises(UnprocessableEntityError, match="writes texts, which have no label"):
+        lmaas_client.feedback(prediction, labels=["dog"])
+
+
+def test_language_models_do_not_learn_from_feedback_yet(lmaas_client, bot):
+    with pytest.raises(UnprocessableEntityError) as caught:
+        lmaas_client.update(bot)
+    assert caught.value.code == "update_unsupported"
+
+
 def test_a_running_text_is_learned_from_nothing_and_measured(lmaas_client, tmp_path):
     file = tmp_path / "verse.txt"
     file.write_text("the cat sat on the mat\nand ran.\n\n" * 60)

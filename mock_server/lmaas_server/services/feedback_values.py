@@ -40,6 +40,8 @@ def checked_value(kind: str, value: Any, model: ModelRecord, *, param: str) -> A
 
 
 def _label(value: Any, model: ModelRecord, param: str) -> Any:
+    if model.target["kind"] not in _TARGETS:
+        raise _wrong(param, value, f"{model.id} writes texts, which have no label; rate one with 1 or -1")
     return _TARGETS[model.target["kind"]](value, model, param)
 
 
