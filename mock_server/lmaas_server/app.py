@@ -25,6 +25,7 @@ from lmaas_server.routes.base_models import BaseModelRoutes
 from lmaas_server.routes.datasets import DatasetRoutes
 from lmaas_server.routes.deployments import DeploymentRoutes
 from lmaas_server.routes.documentation import DocumentationRoutes
+from lmaas_server.routes.explanations import ExplanationRoutes
 from lmaas_server.routes.feedback import FeedbackRoutes
 from lmaas_server.routes.health import HealthRoutes
 from lmaas_server.routes.jobs import JobRoutes
@@ -34,6 +35,7 @@ from lmaas_server.services.collecting import CollectingService
 from lmaas_server.services.datasets import DatasetService
 from lmaas_server.services.deploying import DeployingService
 from lmaas_server.services.evaluating import EvaluationService
+from lmaas_server.services.explaining import ExplainingService
 from lmaas_server.services.job_kinds import job_kinds
 from lmaas_server.services.jobs import JobService
 from lmaas_server.services.models import ModelService
@@ -170,9 +172,7 @@ def _ground(settings: Settings, clock: Callable[[], float]) -> _Ground:
         lock.release()
         raise
     base_models = BaseModels(() if settings.base_models is None else (settings.base_models,))
-    return _Ground(
-        lock=lock, storage=Storage(database), artifacts=artifacts, base_models=base_models, clock=clock
-    )
+    return _Ground(lock=lock, storage=Storage(database), artifacts=artifacts, base_models=base_models, clock=clock)
 
 
 def _wired(settings: Settings, clock: Callable[[], float]) -> tuple[Server, tuple[object, ...]]:
@@ -186,9 +186,8 @@ def _wired(settings: Settings, clock: Callable[[], float]) -> tuple[Server, tupl
     predictors = Predictors(storage, loader_of(artifacts), budget=settings.predictors_mb * MIB)
     runner, job_routes = _jobs(settings, ground, streams=streams, flush=log.flush, warm=predictors.get)
     deploying = DeployingService(storage, predictors=predictors, traffic=traffic, clock=clock)
-    predicting = PredictingService(
-        storage, routes=RoutingTable(storage), predictors=predictors, log=log, traffic=traffic, clock=clock
-    )
+    table = RoutingTable(storage)
+    predicting = PredictingService(storage, routes=table, predictors=predictors, log=log, traffic=traffic, clock=clock)
     datasets = DatasetService(
         storage,
         artifacts,
@@ -219,6 +218,7 @@ def _wired(settings: Settings, clock: Callable[[], float]) -> tuple[Server, tupl
         BaseModelRoutes(PretrainedService(ground.base_models)),
         DeploymentRoutes(deploying),
         PredictionRoutes(predicting, streams=streams),
+        ExplanationRoutes(ExplainingService(routes=table, predictors=predictors, clock=clock)),
         FeedbackRoutes(CollectingService(storage, log=log, clock=clock)),
     )
     return server, routes

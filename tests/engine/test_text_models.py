@@ -158,7 +158,7 @@ def test_padding_does_not_change_a_text(encoder):
 def test_parameters_of_text_are_counted_right(learn, config):
     _, bundle = learn([{"text": "a b", "label": 1}, {"text": "c", "label": 2}] * 4, architecture=config, epochs=1)
     weights = Predictor.load(bundle)
-    assert weights.parameters == sum(tensor.numel() for tensor in weights._network.state_dict().values())
+    assert weights.parameters == sum(tensor.numel() for tensor in weights.network.state_dict().values())
 
 
 def test_a_table_is_no_input_for_an_mlp_and_a_sentence_none_for_a_tabular_one(read):
@@ -187,7 +187,7 @@ def test_a_table_larger_than_a_job_may_use_is_refused(read):
 
 def test_a_batch_of_texts_is_as_wide_as_its_longest(learn):
     _, bundle = learn([{"text": "a " * (1 + i % 9), "label": i % 2} for i in range(40)], architecture=LIGHT, epochs=1)
-    feed = Predictor.load(bundle)._feed
+    feed = Predictor.load(bundle).feed
     held = feed.hold(np.array([b"a", b"a b c", b"a b"]))
     assert held[torch.tensor([0, 2])].shape == (2, 2)
     assert held[:].shape == (3, 3)

@@ -14,14 +14,14 @@ from functools import partial
 
 import numpy as np
 
-from lmaas_server.errors import ConflictError, InvalidError, MissingError, ServiceError, UnavailableError
+from lmaas_server.errors import InvalidError, MissingError, ServiceError
 from lmaas_server.records import Json, PageRequest, PredictionRecord, new_id
 from lmaas_server.services.answers import Asked, Predicted
 from lmaas_server.services.npy import Array
 from lmaas_server.services.prediction_log import PredictionLog
 from lmaas_server.services.predictors import Predictors
 from lmaas_server.services.replays import RecentAnswers, key_reused
-from lmaas_server.services.routing import Route, RoutingTable
+from lmaas_server.services.routing import RoutingTable, check_ready
 from lmaas_server.services.streaming import Repeated, Stream, Streamed
 from lmaas_server.services.traffic import Traffic
 from lmaas_server.storage import Page, Storage
@@ -118,7 +118,7 @@ class PredictingService:
 
     def _answer(self, deployment: str, id: str, asked: Asked) -> Predicted:
         route = self._routes.get(deployment)
-        _check_ready(route)
+        check_ready(route)
         model = route.choose(asked.user or asked.request_id or id)
         with self._traffic.request(deployment) as tally:
             outputs, array = self._compute(model, asked)
@@ -135,7 +135,7 @@ class PredictingService:
             message = f"A stream answers one prompt, and there are {len(asked.rows)}; ask for each in a request."
             raise InvalidError(message, code="stream_one_input", param="inputs")
         route = self._routes.get(deployment)
-        _check_ready(route)
+        check_ready(route)
         model = route.choose(asked.user or asked.request_id or id)
         predictor = self._predictors.get(model)
         (text,) = predictor.stream(asked.rows, asked.parameters)
@@ -188,18 +188,6 @@ class PredictingService:
             array=array,
             replayed=True,
         )
-
-
-def _check_ready(route: Route) -> None:
-    record = route.record
-    if record.status == "ready":
-        return
-    if record.status == "starting":
-        message = f"The deployment {record.name!r} is starting; its model is being loaded. Try again in a moment."
-        raise UnavailableError(message, code="deployment_starting", retry_after=0.2)
-    why = f": {record.error['message']}" if record.error else ""
-    message = f"The deployment {record.name!r} is {record.status}{why}. Give it another model, or delete it."
-    raise ConflictError(message, code=f"deployment_{record.status}")
 
 
 def _record(answer: Predicted, asked: Asked) -> PredictionRecord:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import accumulate
 
-from lmaas_server.errors import MissingError
+from lmaas_server.errors import ConflictError, MissingError, UnavailableError
 from lmaas_server.records import DeploymentRecord
 from lmaas_server.storage import Storage
 
-__all__ = ["Route", "RoutingTable", "deployment_missing"]
+__all__ = ["Route", "RoutingTable", "check_ready", "deployment_missing"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,3 +77,21 @@ def deployment_missing(name: str) -> MissingError:
     """Return the error about a deployment that is not, or no longer, there."""
     message = f"There is no deployment {name!r}, or no longer; list them with GET /v1/deployments."
     return MissingError(message, code="deployment_not_found", param="deployment")
+
+
+def check_ready(route: Route) -> None:
+    """Refuse a deployment that does not serve.
+
+    Raises:
+        UnavailableError: `deployment_starting`.
+        ConflictError: `deployment_failed`, `deployment_stopped`.
+    """
+    record = route.record
+    if record.status == "ready":
+        return
+    if record.status == "starting":
+        message = f"The deployment {record.name!r} is starting; its model is being loaded. Try again in a moment."
+        raise UnavailableError(message, code="deployment_starting", retry_after=0.2)
+    why = f": {record.error['message']}" if record.error else ""
+    message = f"The deployment {record.name!r} is {record.status}{why}. Give it another model, or delete it."
+    raise ConflictError(message, code=f"deployment_{record.status}")

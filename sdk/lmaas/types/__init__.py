@@ -47,6 +47,7 @@ if TYPE_CHECKING:
         Variant,
         VariantSpec,
     )
+    from lmaas.types.explanations import Attribution, Explanation, ExplanationMethod, ExplanationRequest
     from lmaas.types.feedback import Feedback, FeedbackBatch, FeedbackItem
     from lmaas.types.jobs import (
         Checkpoint,
@@ -111,6 +112,7 @@ __all__ = [
     "AdamW",
     "AliasSet",
     "Architecture",
+    "Attribution",
     "AudioCNN",
     "AudioInput",
     "BaseModelInfo",
@@ -138,6 +140,9 @@ __all__ = [
     "ErrorBody",
     "ErrorDetail",
     "EvaluationRequest",
+    "Explanation",
+    "ExplanationMethod",
+    "ExplanationRequest",
     "Feedback",
     "FeedbackBatch",
     "FeedbackItem",
@@ -238,6 +243,12 @@ _NAMES = {
         "UpdatePolicy",
         "Variant",
         "VariantSpec",
+    ),
+    "lmaas.types.explanations": (
+        "Attribution",
+        "Explanation",
+        "ExplanationMethod",
+        "ExplanationRequest",
     ),
     "lmaas.types.feedback": (
         "Feedback",

@@ -46,6 +46,11 @@ class NgramBag(nn.Module):
         grams = torch.cat(runs, dim=1)
         return torch.where(grams != 0, grams % self.buckets + 1, 0)
 
+    def encoded(self, vectors: Tensor, entries: Tensor) -> Tensor:
+        """Do what `forward` does from the vectors on: (batch, n-grams, dimensions) -> (batch, dimensions)."""
+        count = (entries != 0).sum(dim=1, keepdim=True).clamp(min=1)
+        return vectors.sum(dim=1) / count.sqrt()
+
     def forward(self, words: Tensor) -> Tensor:
         """(batch, words) -> (batch, dimensions)."""
         entries = self.entries(words)
@@ -77,11 +82,15 @@ class Attention(nn.Module):
     def forward(self, words: Tensor) -> Tensor:
         """(batch, words) -> (batch, width)."""
         entries = self.entries(words)
+        return self.encoded(self.table(entries), entries)
+
+    def encoded(self, vectors: Tensor, entries: Tensor) -> Tensor:
+        """Do what `forward` does from the vectors on: (batch, words, width) -> (batch, width)."""
         absent = entries == 0  # (batch, words)
         # A row of nothing but padding attends to its first place, since a softmax over nothing is not a number.
         masked = absent.clone()
         masked[:, 0] = False
-        places = self.places(torch.arange(entries.shape[1], device=words.device))
-        hidden = self.layers(self.table(entries) + places, src_key_padding_mask=masked)  # (batch, words, width)
+        places = self.places(torch.arange(entries.shape[1], device=entries.device))
+        hidden = self.layers(vectors + places, src_key_padding_mask=masked)  # (batch, words, width)
         present = (~absent).unsqueeze(2).to(hidden.dtype)
         return (hidden * present).sum(dim=1) / present.sum(dim=1).clamp(min=1)  # type: ignore[no-any-return]

@@ -39,10 +39,10 @@ class Predictor:
         self.parameters = bundle.parameters
         self.bytes = sum(tensor.nbytes for tensor in bundle.weights.values())
         self._multiple = bool(bundle.target.get("multiple"))
-        self._classes: list[int | str] = list(bundle.target.get("classes", ()))
-        self._feed = feed_of(bundle.preprocessing)
-        self._network: nn.Sequential = bundle.network().requires_grad_(requires_grad=False)
-        self._scale = ValueScale.from_json(bundle.values) if bundle.values else None
+        self.classes: list[int | str] = list(bundle.target.get("classes", ()))
+        self.feed = feed_of(bundle.preprocessing)
+        self.network: nn.Sequential = bundle.network().requires_grad_(requires_grad=False)
+        self.scale = ValueScale.from_json(bundle.values) if bundle.values else None
 
     def __repr__(self) -> str:
         return f"Predictor({self.task}, {self.input['kind']} {tuple(self.input['shape'])})"
@@ -100,7 +100,7 @@ class Predictor:
         if not len(rows):
             return []
         outputs = _finite(self._outputs(rows), errors)  # (rows, outputs)
-        if self._scale:
+        if self.scale:
             answers = self._values(outputs)
         elif self._multiple:
             answers = self._sets(outputs, top_k, probabilities)
@@ -119,24 +119,24 @@ class Predictor:
         rows, errors = rows_from_json(inputs, self.input)
         outputs = _finite(self._outputs(rows), errors)  # (rows, outputs)
         shares = outputs.sigmoid() if self._multiple else outputs.softmax(dim=1)
-        array = (outputs if self._scale else shares).numpy().astype(np.float32)
+        array = (outputs if self.scale else shares).numpy().astype(np.float32)
         array[list(errors)] = np.nan
-        return array[:, 0] if self._scale and not self.target["shape"] else array, errors
+        return array[:, 0] if self.scale and not self.target["shape"] else array, errors
 
     @torch.inference_mode()
     def _outputs(self, rows: Array) -> Tensor:
         """Return logits, or values in the units of the data."""
         if len(rows) <= MAX_BATCH:
-            outputs: Tensor = self._network(self._feed.rows(rows))
+            outputs: Tensor = self.network(self.feed.rows(rows))
         else:
             parts = [rows[at : at + MAX_BATCH] for at in range(0, len(rows), MAX_BATCH)]
-            outputs = torch.cat([self._network(self._feed.rows(part)) for part in parts])
-        return self._scale.restore(outputs) if self._scale else outputs
+            outputs = torch.cat([self.network(self.feed.rows(part)) for part in parts])
+        return self.scale.restore(outputs) if self.scale else outputs
 
     def _labels(self, logits: Tensor, top_k: int | None, probabilities: bool) -> list[Json]:
         shares = logits.softmax(dim=1)
         scores, indices = shares.max(dim=1)
-        classes = self._classes
+        classes = self.classes
         answers: list[Json] = [
             {"label": classes[index], "score": score}
             for index, score in zip(indices.tolist(), scores.tolist(), strict=True)
@@ -152,7 +152,7 @@ class Predictor:
 
     def _sets(self, logits: Tensor, top_k: int | None, probabilities: bool) -> list[Json]:
         """Return the classes of each row with a probability of at least a half, likeliest first."""
-        classes = self._classes
+        classes = self.classes
         answers: list[Json] = []
         for row in logits.sigmoid().tolist():
             ranked = sorted(range(len(row)), key=row.__getitem__, reverse=True)
