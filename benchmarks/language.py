@@ -90,7 +90,7 @@ def _answers() -> list[Row]:
             if len(row["messages"]) == 2 and sum(len(m["content"]) for m in row["messages"]) < 250:
                 rows.append(row)
     pairs = random.Random(0).sample(rows, 10)
-    with MockServer() as server, server.client() as client:
+    with MockServer(job_threads=2) as server, server.client() as client:
         dataset = client.datasets.create(pairs)
         start = time.perf_counter()
         job = client.jobs.wait(client.train(dataset, name="answers", base_model="stories-260k"))
@@ -115,7 +115,7 @@ def _verse() -> list[Row]:
     """Train nanoGPT's CPU shape on tiny Shakespeare, by characters, through the API."""
     text = gzip.decompress((DATA / "text" / "tinyshakespeare.txt.gz").read_bytes())
     shape = CausalLM(llama=Llama(layers=4, heads=4, width=128, context=64, tokenizer="char"))
-    with MockServer() as server, server.client() as client:
+    with MockServer(job_threads=2) as server, server.client() as client:
         dataset = client.datasets.create(text, format="txt", name="verse")
         start = time.perf_counter()
         job = client.train(dataset, name="verse", architecture=shape, epochs=2, batch_size=32)

@@ -51,7 +51,7 @@ Measured = tuple[float, float]
 def measure() -> tuple[str, list[Row]]:
     """Measure every task whose data are there."""
     rows = []
-    with MockServer() as server, LMaaS(base_url=server.url) as client:
+    with MockServer(job_threads=2) as server, server.client() as client:
         for file, task in TASKS.items():
             if (DATA / file).exists():
                 rows.append(task(client))

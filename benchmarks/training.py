@@ -129,7 +129,7 @@ def measure() -> tuple[str, list[Row]]:
     """Measure the two in turn, and what two recipes reach over three seeds."""
     digits = read_mnist()
     torch.set_num_threads(THREADS)
-    with MockServer() as server, LMaaS(base_url=server.url) as client:
+    with MockServer(job_threads=THREADS) as server, server.client() as client:
         train = client.datasets.create((digits.x, digits.y), name="mnist")
         test = client.datasets.create((digits.test_x, digits.test_y), name="mnist-test")
         hand, served = alternate(

@@ -84,6 +84,8 @@ class MockServer:
         given = {
             **defaults,
             "drain_seconds": 2.0,
+            # Tests run beside each other, and torch with two threads crawls where a core is busy.
+            "job_threads": 1,
             **self._given,
             "data_dir": directory,
             "api_keys": keys,
