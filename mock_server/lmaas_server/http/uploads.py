@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import IO
 
 from flask import Request
-from werkzeug.exceptions import RequestEntityTooLarge
-from werkzeug.sansio.multipart import Data, Epilogue, Event, Field, File, MultipartDecoder, NeedData
 
 from lmaas_server.errors import InvalidError, MalformedError, TooLargeError
 from lmaas_server.http.bodies import check_length, media_type
+from lmaas_server.http.multipart import BrokenOffError, NotMultipartError, Part, parts_of
 
 __all__ = ["Upload", "receive"]
 
@@ -80,10 +79,15 @@ class _Parts:
 
     def read(self, request: Request, boundary: bytes) -> Upload:
         """Take the whole body in."""
-        decoder = MultipartDecoder(boundary, max_form_memory_size=None, max_parts=64)
-        with self._path.open("wb", buffering=0) as file:
-            for event in _events(decoder, request.environ["wsgi.input"], request.content_length, self._limit):
-                self._take(event, file)
+        stream = _Counted(request.environ["wsgi.input"], request.content_length, limit=self._limit)
+        try:
+            with self._path.open("wb") as file:
+                for event in parts_of(stream.read, boundary):
+                    self._take(event, file)
+        except BrokenOffError as exc:
+            raise MalformedError(stream.broke_off, code="upload_truncated") from exc
+        except NotMultipartError as exc:
+            raise MalformedError(f"The multipart body is not well-formed: {exc}.", code="multipart_malformed") from exc
         if self._filename is None:
             message = "The form has no part named `file`; send the dataset as a file in it."
             raise InvalidError(message, code="file_missing", param="file")
@@ -96,22 +100,22 @@ class _Parts:
             fields=fields,
         )
 
-    def _take(self, event: Event, file: IO[bytes]) -> None:
-        if isinstance(event, File):
+    def _take(self, event: Part | bytes, file: IO[bytes]) -> None:
+        if isinstance(event, bytes):
+            if self._into is None:
+                file.write(event)
+                self._digest.update(event)
+                self._size += len(event)
+            else:
+                self._add_to_field(self._into, event)
+        elif event.filename is None:
+            self._into = event.name
+            self._fields[event.name] = bytearray()
+        else:
             if event.name != "file" or self._filename is not None:
                 message = f"The form has a file `{event.name}`; it takes one file, named `file`."
                 raise InvalidError(message, code="file_unexpected", param=event.name)
-            self._filename, self._into = event.filename or "", None
-        elif isinstance(event, Field):
-            self._into = event.name
-            self._fields[event.name] = bytearray()
-        elif isinstance(event, Data):
-            if self._into is None:
-                file.write(event.data)
-                self._digest.update(event.data)
-                self._size += len(event.data)
-            else:
-                self._add_to_field(self._into, event.data)
+            self._filename, self._into = event.filename, None
 
     def _add_to_field(self, name: str, data: bytes) -> None:
         field = self._fields[name]
@@ -121,28 +125,26 @@ class _Parts:
             raise TooLargeError(message, code="field_too_large", param=name)
 
 
-def _events(decoder: MultipartDecoder, stream: IO[bytes], announced: int | None, limit: int) -> Iterator[Event]:
-    """Feed the decoder chunk by chunk until the closing boundary."""
-    received, ended = 0, False
-    try:
-        while not ended:
-            wanted = _CHUNK if announced is None else min(_CHUNK, announced - received)
-            chunk = stream.read(wanted) if wanted > 0 else b""
-            received += len(chunk)
-            if received > limit:
-                raise TooLargeError(f"The body is over {limit} bytes.", code="body_too_large")
-            ended = not chunk
-            decoder.receive_data(chunk or None)
-            while not isinstance(event := decoder.next_event(), NeedData | Epilogue):
-                yield event
-    except ValueError as exc:
-        if ended:
-            raise MalformedError(_broke_off(received, announced), code="upload_truncated") from exc
-        raise MalformedError(f"The multipart body is not well-formed: {exc}.", code="multipart_malformed") from exc
-    except RequestEntityTooLarge as exc:
-        raise TooLargeError("The form has too many parts.", code="body_too_large") from exc
+class _Counted:
+    """A body read in chunks, up to what was announced and what is allowed."""
 
+    def __init__(self, stream: IO[bytes], announced: int | None, *, limit: int) -> None:
+        self._stream = stream
+        self._announced = announced
+        self._limit = limit
+        self._received = 0
 
-def _broke_off(received: int, announced: int | None) -> str:
-    of = "" if announced is None else f" of {announced} bytes"
-    return f"The upload broke off after {received}{of}, before its closing boundary; nothing was kept."
+    def read(self) -> bytes:
+        """Return the next chunk; empty at the end."""
+        wanted = _CHUNK if self._announced is None else min(_CHUNK, self._announced - self._received)
+        chunk = self._stream.read(wanted) if wanted > 0 else b""
+        self._received += len(chunk)
+        if self._received > self._limit:
+            raise TooLargeError(f"The body is over {self._limit} bytes.", code="body_too_large")
+        return chunk
+
+    @property
+    def broke_off(self) -> str:
+        """What to say when the body ended too early."""
+        of = "" if self._announced is None else f" of {self._announced} bytes"
+        return f"The upload broke off after {self._received}{of}, before its closing boundary; nothing was kept."
