@@ -93,7 +93,6 @@ class PredictionRoutes:
         page = self._predicting.page(call.page, deployment=call.query.get("deployment"))
         return list_of([_wire(record) for record in page.items], has_more=page.has_more)
 
-
     def _streamed(self, stream: Stream) -> Any:
         try:
             response = self._streams.respond(_followed(stream), closed=stream.close)
