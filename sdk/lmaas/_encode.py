@@ -140,6 +140,16 @@ def encode_rows(inputs: Any) -> Rows:
     return Rows(json=[_json_row(row, index) for index, row in enumerate(inputs)])
 
 
+def json_rows(inputs: Any) -> list[Any]:
+    """Return rows to predict as a list for JSON, an array too.
+
+    Raises:
+        InvalidRequestError: As `encode_rows` does.
+    """
+    rows = encode_rows(inputs)
+    return list(_nested(inputs)) if rows.json is None else rows.json
+
+
 def _json_row(row: Any, index: int) -> Any:
     """Return one row as JSON holds it: a picture's bytes in base64, arrays as nested lists."""
     if isinstance(row, Path):

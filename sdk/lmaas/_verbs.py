@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Verbs(Resource[DriverT], Generic[DriverT]):
-    """Train, evaluate, deploy, predict, stream, feedback, update; and the nouns they are about."""
+    """Train, evaluate, deploy, predict, stream, explain, feedback, update; and the nouns they are about."""
 
     @cached_property
     def datasets(self) -> resources.datasets.Datasets[DriverT]:
@@ -329,6 +329,39 @@ class Verbs(Resource[DriverT], Generic[DriverT]):
         )
         return resources.predictions.streamed(
             deployment, prompt, parameters=parameters, user=user, store=store, options=options
+        )
+
+    @endpoint
+    def explain(
+        self,
+        deployment: DeploymentRef,
+        inputs: Any,
+        *,
+        target: types.Label | None = None,
+        method: types.ExplanationMethod | None = None,
+        user: str | None = None,
+        **options: Unpack[CallOptions],
+    ) -> Flow[types.Explanation]:
+        """Explain answers: how much each pixel, frame, word, column or number has to do with them.
+
+        `explanation[0].attributions` is shaped like the row, `explanation.plot()` draws it (`lmaas[plot]`), and
+        `print(explanation.text())` shows it in the terminal.
+
+        Args:
+            deployment: The deployment or its name.
+            inputs: Rows as for `predict`, up to 64.
+            target: The class to explain, or the index of the value; omitted, the likeliest class of each row.
+            method: "integrated_gradients" (the default: what the parts get adds up), "saliency" or "occlusion".
+            user: Whose request this is; the same user meets the same variant.
+            **options: extra_headers, timeout, idempotency_key.
+
+        Raises:
+            InvalidRequestError: There are no rows, or an argument is wrong; nothing was sent.
+            UnprocessableEntityError: There is no such class, no row can be predicted, or the model is none that can be
+                explained.
+        """
+        return resources.explanations.explained(
+            deployment, inputs, target=target, method=method, user=user, options=options
         )
 
     @endpoint

@@ -169,7 +169,7 @@ def test_the_column_that_decides_gets_the_most(explained, method):
     found = explained("table", method)
     assert list(found["attributions"]) == ["age", "colour"]
     assert abs(found["attributions"]["colour"]) > abs(found["attributions"]["age"])
-    assert found["values"] == {"age": 30, "colour": "red"}
+    assert found["input"] == {"age": 30, "colour": "red"}
 
 
 def test_a_tone_is_heard_in_its_own_bands(explained):

@@ -94,7 +94,7 @@ def test_the_verbs_are_these():
     from lmaas._verbs import Verbs
 
     verbs = {name for name in vars(Verbs) if name[0] != "_"} - NOUNS.keys()
-    assert verbs == {"train", "evaluate", "deploy", "predict", "stream", "update"}
+    assert verbs == {"train", "evaluate", "deploy", "predict", "stream", "explain", "update"}
 
 
 def test_importing_the_package_loads_nothing_heavy():

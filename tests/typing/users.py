@@ -21,6 +21,7 @@ from lmaas.types import (
     Deleted,
     Deployment,
     DeploymentRevision,
+    Explanation,
     Feedback,
     Job,
     JobEvent,
@@ -38,6 +39,7 @@ def blocking_verbs(client: LMaaS) -> None:
     assert_type(client.evaluate("digits@1", "ds-1"), Job)
     assert_type(client.deploy("digits@1", name="reader", idempotency_key="k"), Deployment)
     assert_type(client.predict("reader", [[1, 2]], top_k=3, extra_headers={"a": "b"}), Prediction)
+    assert_type(client.explain("reader", [[1, 2]], target="7", method="saliency"), Explanation)
     assert_type(client.update("reader", strategy="retrain"), Job)
     assert_type(client.feedback("pred-1", labels=[1]), list[Feedback])
 
@@ -47,6 +49,7 @@ async def async_verbs(client: AsyncLMaaS) -> None:
     assert_type(await client.evaluate("digits@1", "ds-1"), Job)
     assert_type(await client.deploy("digits@1", name="reader"), Deployment)
     assert_type(await client.predict("reader", [[1, 2]]), Prediction)
+    assert_type(await client.explain("reader", [[1, 2]]), Explanation)
     assert_type(await client.update("reader"), Job)
     assert_type(await client.feedback("pred-1", ratings=[1]), list[Feedback])
     call = client.jobs.retrieve("job-1")

@@ -7,9 +7,9 @@ from importlib import import_module
 
 TYPE_CHECKING = False  # type checkers take it as true
 if TYPE_CHECKING:
-    from lmaas.resources import base_models, datasets, deployments, feedback, jobs, models, predictions
+    from lmaas.resources import base_models, datasets, deployments, explanations, feedback, jobs, models, predictions
 
-__all__ = ["base_models", "datasets", "deployments", "feedback", "jobs", "models", "predictions"]
+__all__ = ["base_models", "datasets", "deployments", "explanations", "feedback", "jobs", "models", "predictions"]
 
 
 def __getattr__(name: str) -> object:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from os import PathLike
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
 from lmaas.types._wire import Label, WireObject, WireRequest
 from lmaas.types.predictions import RowError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 ExplanationMethod = Literal["integrated_gradients", "saliency", "occlusion"]
 
@@ -47,13 +51,11 @@ class Attribution(WireObject):
     """Of a row with nothing in it: a black picture, a clip at its mean level, no word, a median row of a table."""
     delta: float | None = None
     """Of integrated gradients: by how much the sum of the attributions misses `output - baseline_output`."""
-    text: str | None = None
-    """Of text: as the model read it."""
+    input: Any = None
+    """The row as the model read it: numbers, `{"base64": ...}` of a PNG, a text, a dict; of sound there is `levels`."""
     tokens: list[str] | None = None
     spans: list[tuple[int, int]] | None = None
-    """Of text: where each token begins and ends in `text`."""
-    values: dict[str, Any] | None = None
-    """Of a table: the row as the model read it."""
+    """Of text: where each token begins and ends in `input`."""
     levels: list[list[float]] | None = None
     """Of sound: the log-mel spectrogram, (bands, frames)."""
     hertz: list[float] | None = None
@@ -79,3 +81,31 @@ class Explanation(WireObject):
 
     def __getitem__(self, row: int) -> Attribution:
         return self.outputs[row]
+
+    def plot(self, row: int = 0, *, path: str | PathLike[str] | None = None) -> Figure:
+        """Draw the explanation of a row, and save it where a path is given; needs `lmaas[plot]`.
+
+        A heat map over a picture, beneath a spectrogram, or of numbers; a text in colours; bars for the columns of a
+        table. Red speaks for the target, blue against it.
+
+        Raises:
+            ValueError: The row has an error instead of an explanation.
+        """
+        from lmaas import plotting
+
+        return plotting.drawn(self.outputs[row], path=path)
+
+    def text(self, row: int = 0, *, colour: bool = True) -> str:
+        """Return the explanation of a row for the terminal: coloured text, a heat map in blocks, or bars.
+
+        Raises:
+            ValueError: The row has an error instead of an explanation.
+        """
+        from lmaas._heat import for_terminal
+
+        return for_terminal(self.outputs[row], colour=colour)
+
+    def _repr_html_(self) -> str:
+        from lmaas._heat import for_notebook
+
+        return "".join(for_notebook(output) for output in self.outputs)

@@ -20,7 +20,7 @@ from captum.attr import FeatureAblation, IntegratedGradients, Saliency
 from torch import Tensor
 
 from lmaas_server.engine.data.examples import Array, Json
-from lmaas_server.engine.data.reader import rows_from_json
+from lmaas_server.engine.data.reader import preview, rows_from_json
 from lmaas_server.engine.serving.points import Point, Pool, point_of
 from lmaas_server.engine.serving.predictor import Predictor
 from lmaas_server.errors import InvalidError
@@ -81,10 +81,12 @@ def _explained(predictor: Predictor, rows: Array, named: int | None, method: _Me
     index = int(outputs[0].argmax()) if named is None else named
     found = method.attribute(point, index)
     at, baseline = outputs[:, index].double().tolist()
+    shaped = point.shaped(found, method.pool)
     return {
         "target": predictor.classes[index] if predictor.classes else index,
         "kind": predictor.input["kind"],
-        **point.shaped(found, method.pool),
+        "input": None if "levels" in shaped else preview(rows[0], predictor.input),
+        **shaped,
         "output": at,
         "baseline_output": baseline,
         "delta": float(found.double().sum()) - (at - baseline) if method.is_complete else None,

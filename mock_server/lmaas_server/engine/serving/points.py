@@ -26,7 +26,6 @@ from lmaas_server.engine.architectures.table_layers import CategoryVectors
 from lmaas_server.engine.architectures.text_layers import Attention, NgramBag
 from lmaas_server.engine.data.audio_features import centre_hertz
 from lmaas_server.engine.data.examples import Array, Json
-from lmaas_server.engine.data.kinds import KINDS
 from lmaas_server.engine.data.log_mel import AudioFeed
 from lmaas_server.engine.data.words import spans
 from lmaas_server.engine.serving.predictor import Predictor
@@ -128,7 +127,7 @@ def _of_text(predictor: Predictor, rows: Array) -> Point:
     shares = _shares(words.shape[1], entries.shape[1])
     text = bytes(rows[0]).decode("utf-8", "replace")
     places = spans(text)
-    about = {"text": text, "spans": places, "tokens": [text[first:last] for first, last in places]}
+    about = {"spans": places, "tokens": [text[first:last] for first, last in places]}
 
     def forward(vectors: Tensor) -> Tensor:
         known = entries.expand(len(vectors), -1)
@@ -163,12 +162,11 @@ def _of_table(predictor: Predictor, rows: Array) -> Point:
     at = vectors(features).detach()  # (1, numbers + all dimensions)
     names = [column["name"] for column in predictor.input["columns"]]
     columns = _columns(predictor, vectors)
-    values = KINDS["table"].preview(rows[0], predictor.input)
 
     def shaped(found: Tensor, pool: Pool) -> Json:
         of_column = {name: found[0, columns == index] for index, name in enumerate(names)}
         pooled = torch.stack([pool(part[None])[0] if len(part) else torch.zeros(()) for part in of_column.values()])
-        return {"attributions": dict(zip(names, numbers_of(pooled), strict=True)), "values": values}
+        return {"attributions": dict(zip(names, numbers_of(pooled), strict=True))}
 
     return Point(
         at=at,
