@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import io
 import os
 import statistics
 from collections.abc import Callable
@@ -97,6 +98,25 @@ def _digits(part: str) -> tuple[Any, Any]:
     return images, np.frombuffer(labels, dtype=np.uint8, offset=8)
 
 
+def _speech(client: LMaaS) -> Row:
+    with np.load(DATA / "speech" / "fsdd_8khz_int16.npz") as file:
+        clips, labels, is_test = np.split(file["audio"], file["offset"][1:-1]), file["label"], file["index"] < 5
+    train, test = (client.datasets.create(_clips(clips, labels, rows)) for rows in (~is_test, is_test))
+
+    def once(seed: int) -> Measured:
+        return _trained(client, train, test, seed=seed)
+
+    return _median(once, "FSDD spoken digits, official split", 0.960, 40)
+
+
+def _clips(clips: list[Any], labels: Any, rows: Any) -> bytes:
+    chosen = [clips[row] for row in np.flatnonzero(rows)]
+    stream = io.BytesIO()
+    offset = np.cumsum([0, *map(len, chosen)])
+    np.savez(stream, audio=np.concatenate(chosen), offset=offset, label=labels[rows], sample_rate=8000)
+    return stream.getvalue()
+
+
 def _sms(client: LMaaS) -> Row:
     lines = gzip.decompress((DATA / "text" / "SMSSpamCollection.gz").read_bytes()).decode().splitlines()
     rows = [{"label": label, "text": text} for label, text in (line.split("\t", 1) for line in lines)]
@@ -143,6 +163,7 @@ def _split(rows: list[Any], held: int, seed: int) -> tuple[list[Any], list[Any]]
 
 TASKS: dict[str, Callable[[LMaaS], Row]] = {
     "mnist/train-images-idx3-ubyte.gz": _mnist,
+    "speech/fsdd_8khz_int16.npz": _speech,
     "text/SMSSpamCollection.gz": _sms,
     "text/dbpedia14_14k.csv.gz": _dbpedia,
     "tabular/adult-train.csv.gz": _adult,
