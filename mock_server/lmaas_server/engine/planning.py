@@ -22,6 +22,7 @@ from lmaas.types import (
 )
 from lmaas_server.engine.data.examples import Json
 from lmaas_server.engine.data.kinds import check_same_inputs, network_shape
+from lmaas_server.engine.data.preprocessing import MOST_SCALED
 from lmaas_server.engine.registry import ARCHITECTURES, OPTIMIZER_STATES, TASKS, Recipe
 from lmaas_server.errors import InvalidError
 
@@ -102,7 +103,9 @@ def estimate_memory_bytes(plan: TrainingRequest, dataset: Json) -> int:
     copies = 4 + 2 * OPTIMIZER_STATES[plan.optimizer.type]
     weights = 4 * copies * entry.parameters(architecture, shape, outputs)
     activations = 4 * 2 * (plan.batch_size or LARGE_BATCH) * entry.units(architecture, shape, outputs)
-    return int(weights + activations + 2 * dataset["rows"] * _row_bytes(dataset["input"]))
+    data = 2 * dataset["rows"] * _row_bytes(dataset["input"])
+    scaled = min(4 * dataset["rows"] * math.prod(shape), MOST_SCALED)
+    return int(weights + activations + data + scaled)
 
 
 def _row_bytes(described: Json) -> int:

@@ -12,6 +12,8 @@ import numpy as np
 
 from lmaas_server.engine.data.examples import Array, Json
 
+MOST_SCALED = 512 << 20
+"""Bytes of pixels that training holds as floats, scaled once; more stay uint8 and are scaled batch by batch."""
 _CHUNK_NUMBERS = 1 << 22
 
 
