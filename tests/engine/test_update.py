@@ -52,6 +52,13 @@ def run(blob_model, blobs, tmp_path):
     return updating
 
 
+@pytest.mark.parametrize("seed", [5, 8, 11])
+def test_a_champion_is_never_right_about_a_class_it_does_not_know(run, blobs, seed):
+    """Grown to it, it has weights for it by chance: with one seed in three it would take these rows for it."""
+    found = run(corrections(blobs, label="new", shift=-20.0), seed=seed)
+    assert found.result["gate"]["fresh"]["champion"] == 0
+
+
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_every_strategy_learns_what_it_is_told(run, blobs, strategy):
     feedback = corrections(blobs)

@@ -68,6 +68,8 @@ class Case:
     request: UpdateRequest
     memory: Memory
     ground: Ground
+    known: int
+    """How many classes the champion knew before it was grown; 0 for values."""
 
     def __repr__(self) -> str:
         return f"Case({self.request.strategy}, {self.champion!r}, {self.memory!r})"
@@ -76,11 +78,12 @@ class Case:
     def of(cls, champion: Bundle, signals: Signals, request: UpdateRequest, retracted: Collection[str]) -> Case:
         """Lay out an update; seeds torch's random state, from which the weights of new classes are drawn."""
         torch.manual_seed(request.seed or 0)
+        known = len(champion.target.get("classes", ()))
         champion = _with_classes(champion, list(signals.classes))
         memory = Memory.of(champion, signals.fresh, retracted)
         ground = _ground(champion, memory, request)
         remember(ground, np.arange(memory.remembered))
-        return cls(champion=champion, signals=signals, request=request, memory=memory, ground=ground)
+        return cls(champion=champion, signals=signals, request=request, memory=memory, ground=ground, known=known)
 
 
 def value_scale(model: Bundle) -> ValueScale | None:

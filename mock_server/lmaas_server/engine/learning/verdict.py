@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 
 from lmaas.types import Gate
 from lmaas_server.engine.bundle import Bundle, Tensors
@@ -84,6 +85,9 @@ def _scores(case: Case, model: Bundle, rows: Rows) -> Array:
     outputs = outputs_of(model.network(), feed, feed.hold(rows.inputs))
     scale = value_scale(model)
     if scale is None:
+        if model is case.champion:
+            # A class it was grown to has weights by chance, and by chance it would be right about a new class.
+            outputs = outputs.index_fill(1, torch.arange(case.known, outputs.shape[1]), -torch.inf)
         if case.champion.target.get("multiple"):
             exact: Array = ((outputs > 0).numpy() == (rows.targets > 0)).all(axis=1)
             return exact.astype(np.float64)
