@@ -131,7 +131,7 @@ def encode_rows(inputs: Any) -> Rows:
         return Rows(npy=values.npy())
     if not is_rows(inputs):
         raise InvalidRequestError(
-            "inputs must be an array, a frame, a list of rows, or one row: a text, a dict, a picture as bytes or Path; "
+            "inputs must be an array, a frame, a list of rows, or one row: a text, a dict, a file as bytes or Path; "
             f"not {type(inputs).__name__}",
             param="inputs",
         )

@@ -246,7 +246,7 @@ class Verbs(Resource[DriverT], Generic[DriverT]):
         Args:
             deployment: The deployment or its name.
             inputs: Rows of the shape the model was trained on: an array (n, ...), a tensor, a data frame, a list of
-                rows; of pictures also PNG or JPEG files as bytes or Path, one or a list; of language models prompts
+                rows; of pictures PNG or JPEG files and of sound WAV files, as bytes or Path; of language models prompts
                 as strings, or `{"messages": [...]}`.
             top_k: Add the k likeliest classes of each row; of texts, keep the k likeliest tokens.
             probabilities: Add the probability of every class.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import wave
 import zipfile
@@ -9,10 +10,11 @@ import zipfile
 import numpy as np
 import pytest
 
-from lmaas import UnprocessableEntityError
-from lmaas.errors import APIStatusError
+from lmaas import APIStatusError, JobFailedError, UnprocessableEntityError
+from lmaas.types import AudioCNN, AudioInput
 
 RATE = 8000
+LIGHT = AudioCNN(channels=(8, 16), hidden=32)
 WORDS = {"low": 400, "high": 1500}
 
 
@@ -42,7 +44,7 @@ def folders(clips: int = 40, **more: bytes) -> bytes:
 def ear(lmaas_server):
     """A deployment that tells low tones from high ones."""
     with lmaas_server.client() as client:
-        job = client.jobs.wait(client.train(folders(), name="e2e-ear", seed=0))
+        job = client.jobs.wait(client.train(folders(), name="e2e-ear", architecture=LIGHT, seed=0))
         client.deploy(job, name="e2e-ear")
     return "e2e-ear"
 
@@ -50,6 +52,20 @@ def ear(lmaas_server):
 def test_folders_of_wav_files_are_learned_and_bytes_at_any_rate_are_understood(lmaas_client, ear):
     heard = lmaas_client.predict(ear, [wav(420), wav(1450, rate=44_100), wav(1600, seconds=0.5)])
     assert heard.labels == ["low", "high", "high"]
+
+
+def test_a_dataset_of_sound_says_its_rate_and_shows_its_rows_as_wav_files(lmaas_client):
+    dataset = lmaas_client.datasets.create(folders(3))
+    assert (dataset.input.kind, dataset.input.sample_rate, dataset.rows) == ("audio", RATE, 6)
+    first = next(iter(lmaas_client.datasets.rows(dataset)))
+    with wave.open(io.BytesIO(base64.b64decode(first.input["base64"]))) as file:
+        assert (file.getframerate(), file.getnframes()) == (RATE, 1600)
+
+
+def test_rows_of_another_rate_are_told_the_models(lmaas_client, ear):
+    wide = lmaas_client.datasets.create(folders(3), input=AudioInput(sample_rate=16_000))
+    with pytest.raises(JobFailedError, match="sample_rate 16000, those of the model 8000"):
+        lmaas_client.jobs.wait(lmaas_client.evaluate("e2e-ear@1", wide))
 
 
 def test_a_row_that_is_no_sound_is_named_and_its_neighbour_is_heard(lmaas_client, ear):

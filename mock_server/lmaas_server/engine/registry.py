@@ -81,7 +81,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         audio_cnn.units,
         audio_cnn.build,
         inputs=("audio",),
-        recipe=Recipe(epochs=10, learning_rate=0.002, batch_size=32, least_steps=400),
+        recipe=Recipe(epochs=10, learning_rate=0.002, batch_size=32, least_steps=400, threads=1),
     ),
     "mlp": Architecture(MLP, mlp.check, mlp.parameters, mlp.units, mlp.build),
     "cnn": Architecture(CNN, cnn.check, cnn.parameters, cnn.units, cnn.build),
