@@ -29,6 +29,7 @@ __all__ = ["measure", "table"]
 
 BATCH = 128
 EPOCHS = 5
+BEST_EPOCHS = 6
 THREADS = 2
 TARGET = 1.05
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -105,6 +106,7 @@ def by_service(
     *,
     dropout: float = 0.0,
     schedule: Schedule | None = None,
+    epochs: int = EPOCHS,
     seed: int = 0,
 ) -> Run:
     """Train the same network as a job."""
@@ -114,7 +116,7 @@ def by_service(
         architecture=MLP(hidden=(512, 512), dropout=dropout),
         optimizer=Adam(),
         schedule=schedule,
-        epochs=EPOCHS,
+        epochs=epochs,
         batch_size=BATCH,
         validation=Validation(dataset=test.id),
         seed=seed,
@@ -137,7 +139,10 @@ def measure() -> tuple[str, list[Row]]:
         )
         plain = [by_service(client, train, test, seed=seed) for seed in range(3)]
         cycle = OneCycle(max_lr=3e-3)
-        best = [by_service(client, train, test, dropout=0.2, schedule=cycle, seed=seed) for seed in range(3)]
+        best = [
+            by_service(client, train, test, dropout=0.2, schedule=cycle, epochs=BEST_EPOCHS, seed=seed)
+            for seed in range(3)
+        ]
     figure = f"{served / hand:.3f}x ({served:.2f} over {hand:.2f} s)"
     rows = [Row("MLP(512, 512), 5 epochs, over a loop by hand", figure, f"<= {TARGET}x", served / hand <= TARGET)]
     rows.append(_reached("plain Adam, 10,000 test digits", plain, 0.973, None))
