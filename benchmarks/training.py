@@ -135,7 +135,7 @@ def measure() -> tuple[str, list[Row]]:
         train = client.datasets.create((digits.x, digits.y), name="mnist")
         test = client.datasets.create((digits.test_x, digits.test_y), name="mnist-test")
         hand, served = alternate(
-            lambda: by_hand(digits, EPOCHS).seconds, lambda: by_service(client, train, test).seconds, rounds=5
+            lambda: by_hand(digits, EPOCHS).seconds, lambda: by_service(client, train, test).seconds, rounds=9
         )
         plain = [by_service(client, train, test, seed=seed) for seed in range(3)]
         cycle = OneCycle(max_lr=3e-3)

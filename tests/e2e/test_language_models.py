@@ -50,7 +50,6 @@ def test_its_record_tells_how_it_was_made_and_how_good_it_is(lmaas_client, bot):
 def test_a_stream_gives_pieces_and_then_the_prediction(lmaas_client, bot):
     with lmaas_client.stream(bot, [{"role": "user", "content": "Who is Tom?"}], temperature=0) as story:
         pieces = list(story)
-    # How many there are depends on the reader: a slow one finds several tokens in a piece.
     assert all(pieces)
     assert "".join(pieces) == WHO[0][1] == story.prediction.texts[0]
     assert lmaas_client.predictions.retrieve(story.prediction.id).texts == story.prediction.texts
@@ -68,6 +67,14 @@ def endless_seed() -> int:
     """A seed that at a high temperature, where all tokens are about as likely, never draws one of the first few."""
     streams = ((seed, Random(seed)) for seed in range(200_000))
     return next(seed for seed, random in streams if all(random.random() > 0.02 for _ in range(480)))
+
+
+def test_a_long_text_comes_in_pieces_however_slow_its_reader_is(lmaas_client, bot):
+    with lmaas_client.stream(bot, {"prompt": "Once"}, max_tokens=480, temperature=10, seed=endless_seed()) as story:
+        pieces = list(story)
+    # At most 64 tokens wait for a reader, and then the writer does: a piece holds no more than those.
+    assert len(pieces) > 3
+    assert story.prediction.outputs[0].completion_tokens == 480
 
 
 def test_who_stops_reading_stops_the_work(lmaas_client, bot):

@@ -108,7 +108,7 @@ def build(config: Json) -> nn.Module:
             from transformers import AutoConfig, AutoModelForCausalLM
 
             kind = AutoConfig.for_model(config["model_type"], **_plain(config))
-            network = AutoModelForCausalLM.from_config(kind, trust_remote_code=False)  # type: ignore[no-untyped-call]
+            network = AutoModelForCausalLM.from_config(kind, trust_remote_code=False)  # type: ignore[no-untyped-call]  # untyped
     except (ValueError, TypeError, KeyError, ImportError) as exc:
         raise InvalidError(
             f"no causal language model of the family {config['model_type']!r} can be built from config.json: {exc}",
@@ -244,4 +244,4 @@ def _hush() -> None:
     """Keep transformers from drawing progress bars into the log of a server."""
     from transformers.utils import logging
 
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers leaves it untyped

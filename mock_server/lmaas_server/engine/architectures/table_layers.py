@@ -20,8 +20,8 @@ class CategoryVectors(nn.Module):
         self.tables = nn.ModuleList(nn.Embedding(size, width) for size, width in sizes)
         with torch.no_grad():
             for table in self.tables:
-                nn.init.normal_(table.weight, std=0.1)  # type: ignore[arg-type]
-                table.weight[0].zero_()  # type: ignore[index]
+                nn.init.normal_(table.weight, std=0.1)  # type: ignore[arg-type]  # of a ModuleList torch says Module
+                table.weight[0].zero_()  # type: ignore[index]  # likewise
 
     def forward(self, rows: Tensor) -> Tensor:
         """(batch, numbers + categories) -> (batch, numbers + all dimensions)."""

@@ -87,7 +87,7 @@ def evaluate_language(bundle: Path, examples: Examples, batch_size: int | None =
     """
     describe_language_bundle(bundle)
     network, tokens = causal_lm.load(bundle), Tokens.load(bundle)
-    context = context_of(network.config.to_dict())  # type: ignore[union-attr, operator]
+    context = context_of(network.config.to_dict())  # type: ignore[union-attr, operator]  # a PreTrainedModel
     cut = Cut(batch_size=batch_size or 64, accumulation=1, max_tokens=_MEASURED_TOKENS, seed=0)
     return {"rows": len(examples), **_figures(network, rows_of(examples, tokens, context, cut))}
 
@@ -130,7 +130,7 @@ def _backward(setup: LanguageSetup, batches: Sequence[Batch]) -> Tensor:
         targets = batch.targets.reshape(-1)
         smoothing = setup.label_smoothing
         loss = cross_entropy(logits, targets, ignore_index=IGNORED, reduction="sum", label_smoothing=smoothing) / count
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         total += loss.detach()
     return total
 

@@ -35,7 +35,7 @@ class Learned(nn.Module):
         super().__init__()
         self.network = network
 
-    def state_dict(self, *_: Any, **__: Any) -> dict[str, Tensor]:  # type: ignore[override]
+    def state_dict(self, *_: Any, **__: Any) -> dict[str, Tensor]:  # type: ignore[override]  # one of torch's overloads is enough
         """Return the weights by name; of shared ones the first name."""
         return {name: weight.detach() for name, weight in self._named()}
 
