@@ -91,8 +91,9 @@ class ArrayFeed:
 
     def rows(self, inputs: Array) -> Tensor:
         """Return what the network takes of raw rows, all at once."""
-        rows = self._laid_out(inputs)
-        return self._scaled(rows.float() if rows.dtype == torch.uint8 else rows.clone())
+        rows = self._laid_out(inputs).float()
+        # The caller's rows may lie beneath: nothing is done in place before there is a copy.
+        return rows if self._identity else rows.sub(self._mean).mul_(self._scale)
 
     def _laid_out(self, inputs: Array) -> Tensor:
         if self.preprocessing.kind == "image":

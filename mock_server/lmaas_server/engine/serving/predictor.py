@@ -5,7 +5,7 @@ A Predictor is read-only once loaded, so any number of threads may share it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -25,6 +25,9 @@ MAX_BATCH = 1024
 """Rows that go through the network at once; more are cut, so that memory follows the model and not the request."""
 
 
+Compute = Callable[[Array], Array]
+"""Checked rows -> what the network says of them, (rows, outputs)."""
+
 _HALF = 0.5
 _PARAMETERS = {"top_k", "probabilities"}
 
@@ -42,6 +45,8 @@ class Predictor:
         self.classes: list[int | str] = list(bundle.target.get("classes", ()))
         self.feed = feed_of(bundle.preprocessing)
         self.network: nn.Sequential = bundle.network().requires_grad_(requires_grad=False)
+        # Calling a module looks for hooks first, which costs a tenth of a small network; there are none here.
+        self._steps = [layer.forward for layer in self.network if not isinstance(layer, nn.Dropout)]
         self.scale = ValueScale.from_json(bundle.values) if bundle.values else None
 
     def __repr__(self) -> str:
@@ -57,7 +62,9 @@ class Predictor:
         rows: dict[str, Any] = {"text": ["warm"], "audio": [[0]]}
         self.predict(rows.get(self.input["kind"]) or np.zeros((1, *self.input["shape"]), dtype=np.uint8))
 
-    def answer(self, inputs: Array | Sequence[Any], parameters: PredictionParameters) -> list[Json]:
+    def answer(
+        self, inputs: Array | Sequence[Any], parameters: PredictionParameters, *, compute: Compute | None = None
+    ) -> list[Json]:
         """Return one output per row, as `predict` does.
 
         Raises:
@@ -70,7 +77,7 @@ class Predictor:
                 code="parameter_mismatch",
                 param=f"parameters.{name}",
             )
-        return self.predict(inputs, top_k=parameters.top_k, probabilities=parameters.probabilities)
+        return self.predict(inputs, top_k=parameters.top_k, probabilities=parameters.probabilities, compute=compute)
 
     def stream(self, inputs: object, parameters: object) -> NoReturn:  # noqa: ARG002 - every predictor has it
         """Refuse: what is not written word by word cannot be read so."""
@@ -85,7 +92,12 @@ class Predictor:
         self.stream(text, None)
 
     def predict(
-        self, inputs: Array | Sequence[Any], *, top_k: int | None = None, probabilities: bool = False
+        self,
+        inputs: Array | Sequence[Any],
+        *,
+        top_k: int | None = None,
+        probabilities: bool = False,
+        compute: Compute | None = None,
     ) -> list[Json]:
         """Return one output per row.
 
@@ -95,66 +107,87 @@ class Predictor:
             inputs: an array of (rows, *shape) or a list of rows as JSON brings them.
             top_k: add the k likeliest classes with their scores.
             probabilities: add the probability of every class.
+            compute: called in place of `compute`; it may put the rows of several callers together.
         """
         rows, errors = rows_from_json(inputs, self.input)
         if not len(rows):
             return []
-        outputs = _finite(self._outputs(rows), errors)  # (rows, outputs)
+        found = _finite((compute or self.compute)(rows), errors)  # (rows, outputs)
         if self.scale:
-            answers = self._values(outputs)
+            answers = self._values(found)
         elif self._multiple:
-            answers = self._sets(outputs, top_k, probabilities)
+            answers = self._sets(found, top_k, probabilities)
         else:
-            answers = self._labels(outputs, top_k, probabilities)
+            answers = self._labels(found, top_k, probabilities)
         for index, error in errors.items():
             answers[index] = {"error": {"code": error.code, "message": error.message}}
         return answers
 
-    def arrays(self, inputs: Array | Sequence[Any]) -> tuple[Array, dict[int, ServiceError]]:
+    def arrays(
+        self, inputs: Array | Sequence[Any], *, compute: Compute | None = None
+    ) -> tuple[Array, dict[int, ServiceError]]:
         """Return the answers as one array, and the errors of the rows that are bad.
 
         Returns:
             Probabilities of shape (rows, classes) or values of shape (rows, *shape), float32; NaN where a row is bad.
         """
         rows, errors = rows_from_json(inputs, self.input)
-        outputs = _finite(self._outputs(rows), errors)  # (rows, outputs)
-        shares = outputs.sigmoid() if self._multiple else outputs.softmax(dim=1)
-        array = (outputs if self.scale else shares).numpy().astype(np.float32)
-        array[list(errors)] = np.nan
+        array = _finite((compute or self.compute)(rows), errors)
+        if errors:
+            array = array.copy()  # it may lie in that of several callers
+            array[list(errors)] = np.nan
         return array[:, 0] if self.scale and not self.target["shape"] else array, errors
 
     @torch.inference_mode()
-    def _outputs(self, rows: Array) -> Tensor:
-        """Return logits, or values in the units of the data."""
-        if len(rows) <= MAX_BATCH:
-            outputs: Tensor = self.network(self.feed.rows(rows))
-        else:
-            parts = [rows[at : at + MAX_BATCH] for at in range(0, len(rows), MAX_BATCH)]
-            outputs = torch.cat([self.network(self.feed.rows(part)) for part in parts])
-        return self.scale.restore(outputs) if self.scale else outputs
+    def compute(self, rows: Array) -> Array:
+        """Return what the network says of checked rows: what is done for many callers at once.
 
-    def _labels(self, logits: Tensor, top_k: int | None, probabilities: bool) -> list[Json]:
-        shares = logits.softmax(dim=1)
-        scores, indices = shares.max(dim=1)
-        classes = self.classes
+        Returns:
+            (rows, outputs) of float32: probabilities, or values in the units of the data; NaN throughout a row whose
+            answer overflowed.
+        """
+        if len(rows) <= MAX_BATCH:
+            outputs = self._forward(rows)
+        else:
+            outputs = torch.cat([self._forward(rows[at : at + MAX_BATCH]) for at in range(0, len(rows), MAX_BATCH)])
+        # One number that is not finite makes the sum so; a sum that overflowed by itself is found out below.
+        sound = None if bool(outputs.sum().isfinite()) else outputs.isfinite().all(dim=1)
+        if self.scale:
+            found = self.scale.restore(outputs)
+        else:
+            found = outputs.sigmoid() if self._multiple else outputs.softmax(dim=1)
+        if sound is not None:
+            found = found.where(sound[:, None], torch.nan)
+        return found.numpy().astype(np.float32, copy=False)
+
+    def _forward(self, rows: Array) -> Tensor:
+        """Return logits, or values on the scale they were learned on: (rows, outputs)."""
+        outputs = self.feed.rows(rows)
+        for step in self._steps:
+            outputs = step(outputs)
+        return outputs
+
+    def _labels(self, shares: Array, top_k: int | None, probabilities: bool) -> list[Json]:
+        classes, indices = self.classes, shares.argmax(axis=1)
+        scores = shares[np.arange(len(shares)), indices].tolist()
         answers: list[Json] = [
-            {"label": classes[index], "score": score}
-            for index, score in zip(indices.tolist(), scores.tolist(), strict=True)
+            {"label": classes[index], "score": score} for index, score in zip(indices.tolist(), scores, strict=True)
         ]
         if probabilities:
             for answer, row in zip(answers, shares.tolist(), strict=True):
                 answer["probabilities"] = row
         if top_k:
-            best = shares.topk(min(top_k, len(classes)), dim=1)
-            for answer, row, places in zip(answers, best.values.tolist(), best.indices.tolist(), strict=True):
-                answer["top"] = [{"label": classes[i], "score": score} for i, score in zip(places, row, strict=True)]
+            places = np.argsort(-shares, axis=1, kind="stable")[:, :top_k]
+            best = np.take_along_axis(shares, places, axis=1)
+            for answer, indexes, row in zip(answers, places.tolist(), best.tolist(), strict=True):
+                answer["top"] = [{"label": classes[i], "score": score} for i, score in zip(indexes, row, strict=True)]
         return answers
 
-    def _sets(self, logits: Tensor, top_k: int | None, probabilities: bool) -> list[Json]:
+    def _sets(self, shares: Array, top_k: int | None, probabilities: bool) -> list[Json]:
         """Return the classes of each row with a probability of at least a half, likeliest first."""
         classes = self.classes
         answers: list[Json] = []
-        for row in logits.sigmoid().tolist():
+        for row in shares.tolist():
             ranked = sorted(range(len(row)), key=row.__getitem__, reverse=True)
             given = [place for place in ranked if row[place] >= _HALF]
             answer: Json = {"labels": [classes[i] for i in given], "scores": [row[i] for i in given]}
@@ -165,17 +198,18 @@ class Predictor:
             answers.append(answer)
         return answers
 
-    def _values(self, outputs: Tensor) -> list[Json]:
-        found: list[Any] = outputs.tolist() if self.target["shape"] else outputs[:, 0].tolist()
+    def _values(self, values: Array) -> list[Json]:
+        found: list[Any] = values.tolist() if self.target["shape"] else values[:, 0].tolist()
         return [{"value": value} for value in found]
 
 
-def _finite(outputs: Tensor, errors: dict[int, ServiceError]) -> Tensor:
+def _finite(found: Array, errors: dict[int, ServiceError]) -> Array:
     """Return outputs with zeros in the rows whose answer overflowed, which are noted among the errors."""
-    sound = outputs.isfinite().all(dim=1)
-    if bool(sound.all()):
-        return outputs
-    for index in (~sound).nonzero().flatten().tolist():
+    bad = np.isnan(found)
+    if not bad.any():
+        return found
+    overflowed = bad.any(axis=1)
+    for index in np.flatnonzero(overflowed).tolist():
         errors.setdefault(
             index,
             ServiceError(
@@ -184,4 +218,4 @@ def _finite(outputs: Tensor, errors: dict[int, ServiceError]) -> Tensor:
                 param=f"inputs[{index}]",
             ),
         )
-    return outputs.where(sound[:, None], 0.0)
+    return np.where(overflowed[:, None], np.float32(0), found)
