@@ -101,7 +101,7 @@ class UpdateKind:
         if not folder.is_dir():
             self._pack(job)
         packed = orjson.loads((folder / "update.json").read_bytes())
-        if not packed["items"]:
+        if not packed["items"] and not packed["remembered"]:
             return Outcome(result={**_NOTHING, "feedback_held_out": 0, "champion": packed["champion"]})
         champion = self._sources.model(packed["champion"])
         bundle = Path(self._sources.bundle(champion.id))
@@ -111,7 +111,8 @@ class UpdateKind:
             "bundle": str(bundle),
             "statements": str(folder),
             "dataset": dataset and self._sources.dataset_spec(dataset),
-            "retracted": packed["retracted"],
+            # Asked again for every attempt: what was retracted while it waited is not learned from either.
+            "retracted": sorted({*packed["retracted"], *self._storage.feedback.retracted(packed["items"])}),
         }
         return Work(entry="lmaas_server.jobs.work:run_update", spec=spec)
 
@@ -119,6 +120,8 @@ class UpdateKind:
         """Register the candidate where it is wanted, and promote it where it may be."""
         packed = self._packed(job)
         result: Json = {"candidate": None, **outcome.result, "champion": packed["champion"]}
+        waiting = frozenset(result.pop("capped_ids", ()))
+        items = [item for item in packed["items"] if item not in waiting]
         passed = bool(result["promoted"])
         if outcome.bundle is None or not _is_kept(job.request, passed=passed):
             held = {"promoted": False, "passed": passed, "reason": "dry_run" if passed else result["reason"]}
@@ -126,7 +129,7 @@ class UpdateKind:
         champion = self._sources.model(packed["champion"])
         candidate = self._registered(job, champion, outcome)
         verdict = self._promoter.act(
-            job, candidate, champion=champion.id, passed=passed, reason=result["reason"], items=packed["items"]
+            job, candidate, champion=champion.id, passed=passed, reason=result["reason"], items=items
         )
         result |= {"candidate": candidate.id, "passed": passed, **verdict}
         message = (
@@ -146,22 +149,29 @@ class UpdateKind:
         self._flush()
         deployment = _deployment(self._storage, job.request["deployment"])
         champion = self._sources.model(champion_of(deployment))
-        pending = self._storage.feedback.pending(deployment.name, kinds=LEARNABLE)
+        retrain = job.request["strategy"] == "retrain"
+        remembered = self._remembered(champion)
+        # A retraining begins from nothing, so it is told again all that stands; the others, what is new.
+        pending = self._storage.feedback.standing(deployment.name, kinds=LEARNABLE, learned=None if retrain else False)
         predictions = self._storage.predictions.get_many(sorted({item.prediction_id for item in pending}))
         with self._artifacts.temporary() as temp:
             items = pack_statements(temp, pending, predictions)
-            content = {"champion": champion.id, "items": items, "retracted": self._retracted(champion)}
+            content = {
+                "champion": champion.id,
+                "items": items,
+                "remembered": len(remembered) if retrain else 0,
+                "retracted": sorted(self._storage.feedback.retracted(remembered)),
+            }
             (temp / "update.json").write_bytes(orjson.dumps(content))
             self._artifacts.adopt_directory(temp, f"jobs/{job.id}/inputs")
 
     def _packed(self, job: JobRecord) -> Json:
         return dict(orjson.loads(self._artifacts.path(f"jobs/{job.id}/inputs/update.json").read_bytes()))
 
-    def _retracted(self, champion: ModelRecord) -> list[str]:
-        """Return which of the items that a model remembers have been retracted since."""
+    def _remembered(self, champion: ModelRecord) -> list[str]:
+        """Return the ids of the feedback that a model keeps to replay."""
         config = Path(self._sources.bundle(champion.id)) / "bundle.json"
-        remembered = orjson.loads(config.read_bytes()).get("buffers", {}).get("reservoir_ids", [])
-        return sorted(self._storage.feedback.retracted(remembered))
+        return list(orjson.loads(config.read_bytes()).get("buffers", {}).get("reservoir_ids", []))
 
 
 def _is_kept(request: Json, *, passed: bool) -> bool:

@@ -96,7 +96,18 @@ class FeedbackRepository:
         self, deployment: str, *, kinds: Iterable[str] | None = None, limit: int | None = None
     ) -> list[FeedbackRecord]:
         """Return the items no version has learned from yet, in the order they came."""
-        query = _filtered(deployment, None, applied=False)
+        return self.standing(deployment, kinds=kinds, learned=False, limit=limit)
+
+    def standing(
+        self,
+        deployment: str,
+        *,
+        kinds: Iterable[str] | None = None,
+        learned: bool | None = None,
+        limit: int | None = None,
+    ) -> list[FeedbackRecord]:
+        """Return the items that were not retracted, in the order they came; `learned` from by a version, or not yet."""
+        query = _filtered(deployment, None, applied=learned)
         if kinds is not None:
             query = query.where(feedback.c.kind.in_(list(kinds)))
         with self._database.reading() as connection:

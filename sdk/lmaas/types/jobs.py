@@ -101,6 +101,10 @@ class UpdateRequest(WireRequest):
     epochs: Annotated[int, Field(ge=1, le=100_000)] | None = None
     """Of the strategies `finetune`, `retrain` and `consolidate`."""
     gate: Gate | None = None
+    max_source_share: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """How much of what is learned from and judged by may come from one `source`, where several speak: what a source
+    says beyond it is left out, counted in the result as `capped`, and waits for the next update. Up to 32 items of a
+    source are always taken; items without a source are not limited. 1 is no limit."""
     promote: Literal["auto", "canary", "manual"] = "auto"
     dry_run: bool = False
     seed: Seed | None = None

@@ -43,7 +43,7 @@ class Memory:
     def of(cls, champion: Bundle, fresh: Rows, retracted: Collection[str]) -> Memory:
         """Put the champion's reservoir, less what was retracted or is said again, before the new rows."""
         names = champion.buffers_info.get("reservoir_ids", [])
-        gone = set(retracted) | set(fresh.ids)
+        gone = set(retracted).union(fresh.ids)
         kept = np.array([index for index, name in enumerate(names) if name not in gone], dtype=np.int64)
         inputs, targets = fresh.inputs, fresh.targets
         if len(kept):

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from lmaas_server.engine.data.examples import Array, Json
+from lmaas_server.engine.learning.sources import JUDGED_FLOOR, parties_of, take_shares
 
 LEARNABLE = {"label", "rating"}
 HELD_OUT_ONE_IN = 5
@@ -69,6 +71,13 @@ class Signals:
     """Statements that a later one of the same source about the same row has replaced."""
     unusable: int
     """Items that say nothing this model can learn from."""
+    capped: dict[str, int] = field(default_factory=dict)
+    """By source, how many items are left out because it would say more than its share."""
+    lightened: dict[str, float] = field(default_factory=dict)
+    """By source, what its weights are multiplied by for the same reason."""
+    capped_ids: frozenset[str] = frozenset()
+    replaced_ids: frozenset[str] = frozenset()
+    """The items that `contradictions` counts."""
 
 
 def held_out(feedback_id: str) -> bool:
@@ -76,14 +85,29 @@ def held_out(feedback_id: str) -> bool:
     return int.from_bytes(hashlib.sha256(feedback_id.encode()).digest()[:8]) % HELD_OUT_ONE_IN == 0
 
 
-def read_signals(feedback: Iterable[Item], target: Json, shape: tuple[int, ...], retracted: Collection[str]) -> Signals:
-    """Sort feedback for a model that gives `target` of rows of `shape`."""
-    items = [item for item in feedback if item["id"] not in set(retracted)]
+def read_signals(
+    feedback: Iterable[Item],
+    target: Json,
+    shape: tuple[int, ...],
+    retracted: Collection[str],
+    *,
+    max_source_share: float = 1.0,
+) -> Signals:
+    """Sort feedback for a model that gives `target` of rows of `shape`; `max_source_share` limits what one source says.
+
+    What a source says beyond its share is neither trained on nor judged by.
+    """
+    gone = frozenset(retracted)
+    items = [item for item in feedback if item["id"] not in gone]
     said = [item for item in items if _read(item, target) is not None]
-    latest = _latest(said)
-    kept_back = {_row_key(item) for item in latest if held_out(item["id"])}
-    held = [item for item in latest if held_out(item["id"])]
-    fresh = [item for item in latest if _row_key(item) not in kept_back]
+    standing = _latest(said)
+    parties = parties_of(standing)
+    judged = [item for item in standing if held_out(item["id"])]
+    judging = take_shares(judged, max_source_share, parties=parties, floor=JUDGED_FLOOR)
+    kept_back = {_row_key(item) for item in judging.items}
+    told = [item for item in standing if not held_out(item["id"]) and _row_key(item) not in kept_back]
+    learning = take_shares(told, max_source_share, parties=parties)
+    held, fresh = list(judging.items), list(learning.items)
     classes = list(target.get("classes", ()))
     for item in fresh:
         if target["kind"] == "class" and item["kind"] == "label":
@@ -93,8 +117,12 @@ def read_signals(feedback: Iterable[Item], target: Json, shape: tuple[int, ...],
         fresh=_rows(fresh, target, classes, shape),
         held=_rows(held, target, classes, shape),
         classes=tuple(classes),
-        contradictions=len(said) - len(latest),
+        contradictions=len(said) - len(standing),
         unusable=len(items) - len(said),
+        capped=dict(Counter(judging.capped) + Counter(learning.capped)),
+        lightened=learning.lightened,
+        capped_ids=judging.left_out | learning.left_out,
+        replaced_ids=frozenset(item["id"] for item in said) - {item["id"] for item in standing},
     )
 
 

@@ -1,6 +1,7 @@
 """From feedback to a candidate and a verdict: sorts, trains a copy, asks the gate. Knows no deployment and no database.
 
-The candidate is reported whether or not it passed; `result["promoted"]` says whether it may be served.
+The candidate is reported whether or not it passed; `result["promoted"]` says whether it may be served. The result's
+`capped_ids` are for whoever notes what was learned from: those items wait for the next update.
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ from lmaas_server.engine.data.examples import Examples, Json
 from lmaas_server.engine.data.feed import feed_of
 from lmaas_server.engine.data.kinds import stored_rows
 from lmaas_server.engine.learning.case import Case
+from lmaas_server.engine.learning.forgetting import narrowed, still_named
 from lmaas_server.engine.learning.scoring import outputs_of
 from lmaas_server.engine.learning.setup import relabelled
-from lmaas_server.engine.learning.signals import Item, read_signals
+from lmaas_server.engine.learning.signals import Item, Signals, read_signals
 from lmaas_server.engine.learning.split import split_rows
 from lmaas_server.engine.learning.strategies import STRATEGIES, remember
 from lmaas_server.engine.learning.train import train
@@ -65,21 +67,17 @@ def update(
         Paused, Cancelled: where `control` asked for it; only `retrain` pauses.
         InvalidError: `dataset_needed`, where `retrain` is given no examples.
     """
-    champion = load_bundle(bundle)
-    signals = read_signals(feedback, champion.target, tuple(champion.input["shape"]), retracted)
-    counts = {
-        "feedback_used": len(signals.fresh),
-        "feedback_held_out": len(signals.held),
-        "contradictions": signals.contradictions,
-        "unusable": signals.unusable,
-    }
+    champion, signals, gone = _before_it(load_bundle(bundle), list(feedback), examples, request, retracted)
+    counts = _counts(signals)
     yield Progress(0, _STEPS, 0, 1)
     text = f"{len(signals.fresh):,} items of feedback to learn from, {len(signals.held):,} kept back to judge by"
     yield Message("info", text, counts)
-    if not len(signals.fresh):
+    yield from _told_of_sources(signals)
+    counts["capped_ids"] = sorted(signals.capped_ids)
+    if not len(signals.fresh) and not _has_to_forget(champion, request):
         yield Finished(None, {}, _result(None, counts))
         return
-    case = Case.of(champion, signals, request, retracted)
+    case = Case.of(champion, signals, request, gone)
     if request.strategy == "retrain":
         candidate = yield from _retrain(case, examples, directory, resume, control)
     else:
@@ -89,6 +87,47 @@ def update(
     yield Metrics(_STEPS, 1, shown)
     _save(case, verdict, directory / "bundle")
     yield Finished(directory / "bundle", verdict.metrics, _result(verdict, counts))
+
+
+def _before_it(
+    champion: Bundle, feedback: list[Item], examples: Examples | None, request: UpdateRequest, retracted: Collection[str]
+) -> tuple[Bundle, Signals, frozenset[str]]:
+    """Return the model to go on from, what feedback says to it, and the ids it is to remember no longer."""
+    shape, share = tuple(champion.input["shape"]), request.max_source_share
+    signals = read_signals(feedback, champion.target, shape, retracted, max_source_share=share)
+    gone = frozenset(retracted) | signals.capped_ids | signals.replaced_ids
+    if request.strategy == "retrain" and examples is not None and champion.target["kind"] == "class":
+        narrow = narrowed(champion, still_named(champion, examples, signals, gone))
+        if narrow is not champion:
+            champion = narrow
+            signals = read_signals(feedback, champion.target, shape, retracted, max_source_share=share)
+    return champion, signals, gone
+
+
+def _has_to_forget(champion: Bundle, request: UpdateRequest) -> bool:
+    """Whether a retraining has something to do though nobody says anything: it comes without what was retracted."""
+    return request.strategy == "retrain" and bool(champion.buffers_info.get("reservoir_ids"))
+
+
+def _counts(signals: Signals) -> Json:
+    return {
+        "feedback_used": len(signals.fresh),
+        "feedback_held_out": len(signals.held),
+        "contradictions": signals.contradictions,
+        "unusable": signals.unusable,
+        "capped": signals.capped,
+        "lightened": signals.lightened,
+    }
+
+
+def _told_of_sources(signals: Signals) -> Iterator[Report]:
+    """Say which sources were held to their share."""
+    for source, count in signals.capped.items():
+        text = f"{count:,} items of {source!r} are left out: one source may be at most a share (max_source_share)"
+        yield Message("warning", text, {"source": source, "items": count})
+    for source, factor in signals.lightened.items():
+        text = f"the weights of {source!r} count {factor:.3g} times: one source may be at most a share"
+        yield Message("warning", text, {"source": source, "factor": factor})
 
 
 def _continue(case: Case, control: Control) -> Generator[Report, None, Bundle]:
