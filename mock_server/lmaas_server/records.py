@@ -127,6 +127,57 @@ class DeploymentRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DeploymentEventRecord:
+    """Something that happened to a deployment: a drift, a promotion, a way back."""
+
+    id: str
+    deployment: str
+    seq: int
+    type: str
+    level: str
+    message: str
+    data: Json
+    created_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObservationRecord:
+    """What one version of a deployment did in the span of time that begins at `begin`, in unix seconds.
+
+    `latency` counts requests by bucket and `feedback` items by kind; `confidence` and `seconds` are sums.
+    """
+
+    deployment: str
+    model: str
+    shadow: bool
+    begin: int
+    requests: int = 0
+    errors: int = 0
+    rows: int = 0
+    row_errors: int = 0
+    seconds: float = 0.0
+    latency: dict[str, int] = field(default_factory=dict)
+    confidence: float = 0.0
+    confident: int = 0
+    labelled: int = 0
+    correct: int = 0
+    feedback: dict[str, int] = field(default_factory=dict)
+    ratings: dict[str, int] = field(default_factory=dict)
+    compared: int = 0
+    agreed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DetectorRecord:
+    """What the watch over one version of a deployment remembers."""
+
+    deployment: str
+    model: str
+    state: Json
+    updated_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RevisionRecord:
     """One state in the history of a deployment's variants."""
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from lmaas_server.storage.database import Database
 from lmaas_server.storage.datasets import DatasetRepository
+from lmaas_server.storage.deployment_events import DeploymentEventRepository
 from lmaas_server.storage.deployments import DeploymentRepository
 from lmaas_server.storage.feedback import FeedbackRepository
 from lmaas_server.storage.idempotency import IdempotencyRepository
 from lmaas_server.storage.jobs import JobRepository
 from lmaas_server.storage.models import ModelRepository
+from lmaas_server.storage.observations import ObservationRepository
 from lmaas_server.storage.predictions import PredictionRepository
 
 
@@ -19,11 +21,13 @@ class Storage:
         """Take a database whose schema is current (`Database.migrate`)."""
         self.database = database
         self.datasets = DatasetRepository(database)
+        self.deployment_events = DeploymentEventRepository(database)
         self.deployments = DeploymentRepository(database)
         self.feedback = FeedbackRepository(database)
         self.idempotency = IdempotencyRepository(database)
         self.jobs = JobRepository(database)
         self.models = ModelRepository(database)
+        self.observations = ObservationRepository(database)
         self.predictions = PredictionRepository(database)
 
     def __repr__(self) -> str:

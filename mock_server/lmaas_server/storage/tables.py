@@ -260,6 +260,54 @@ counters = Table(
     Column("value", BigInteger, nullable=False),
 )
 
+deployment_events = Table(
+    "deployment_events",
+    metadata,
+    Column("deployment", String(64), ForeignKey("deployments.name", ondelete="CASCADE"), primary_key=True),
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("id", String(64), nullable=False, unique=True),
+    Column("type", String(32), nullable=False),
+    Column("level", String(16), nullable=False),
+    Column("message", Text, nullable=False),
+    Column("data", Json, nullable=False),
+    Column("created_at", Float, nullable=False),
+)
+
+observations = Table(
+    "observations",
+    metadata,
+    Column("deployment", String(64), ForeignKey("deployments.name", ondelete="CASCADE"), primary_key=True),
+    # Where the span that is counted begins, in unix seconds: a minute, or later an hour.
+    Column("begin", BigInteger, primary_key=True, autoincrement=False),
+    Column("model", String(160), primary_key=True),
+    Column("shadow", Boolean, primary_key=True),
+    Column("requests", BigInteger, nullable=False),
+    Column("errors", BigInteger, nullable=False),
+    Column("rows", BigInteger, nullable=False),
+    Column("row_errors", BigInteger, nullable=False),
+    Column("seconds", Float, nullable=False),
+    Column("latency", Json, nullable=False),
+    Column("confidence", Float, nullable=False),
+    Column("confident", BigInteger, nullable=False),
+    Column("labelled", BigInteger, nullable=False),
+    Column("correct", BigInteger, nullable=False),
+    Column("feedback", Json, nullable=False),
+    Column("ratings", Json, nullable=False),
+    Column("compared", BigInteger, nullable=False),
+    Column("agreed", BigInteger, nullable=False),
+    Index(None, "begin"),
+)
+
+detectors = Table(
+    "detectors",
+    metadata,
+    Column("deployment", String(64), ForeignKey("deployments.name", ondelete="CASCADE"), primary_key=True),
+    Column("model", String(160), primary_key=True),
+    Column("state", Json, nullable=False),
+    Column("updated_at", Float, nullable=False),
+    Index(None, "updated_at"),
+)
+
 idempotency_keys = Table(
     "idempotency_keys",
     metadata,
