@@ -275,7 +275,11 @@ def _answer(described: Operation, schemas: dict[tuple[str, Any], Json]) -> Json:
     }
     if described.listed:
         return page
-    return {"oneOf": [item, page]} if isinstance(described.body, OneOf) else item
+    if not isinstance(described.body, OneOf):
+        return item
+    if described.body.partial is not None:
+        page["properties"]["data"]["items"] = {"anyOf": [item, schemas["serialization", ErrorBody]]}
+    return {"oneOf": [item, page]}
 
 
 if __name__ == "__main__":

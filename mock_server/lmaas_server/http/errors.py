@@ -75,10 +75,14 @@ class Failure:
 
     @property
     def body(self) -> bytes:
-        """The JSON body; all four keys are always there."""
+        """The JSON body."""
+        return orjson.dumps(self.document)
+
+    @property
+    def document(self) -> dict[str, dict[str, str | None]]:
+        """The body as it is before it is JSON; all four keys are always there."""
         kind = MEANINGS.get(self.status, MEANINGS[400])[0]
-        detail = {"message": self.message, "type": kind, "param": self.param, "code": self.code}
-        return orjson.dumps({"error": detail})
+        return {"error": {"message": self.message, "type": kind, "param": self.param, "code": self.code}}
 
 
 def failure_of(exc: Exception, *, method: str, path: str, request_id: str) -> Failure:

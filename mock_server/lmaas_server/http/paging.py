@@ -50,8 +50,8 @@ def queries_of(args: Mapping[str, str], known: Sequence[Query], *, paged: bool) 
 
 
 def list_of(data: Sequence[Any], *, has_more: bool) -> dict[str, Any]:
-    """Return the answer of a list; every item has an `id`."""
-    ids = [item["id"] if isinstance(item, dict) else item.id for item in data]
+    """Return the answer of a list; every item has an `id`, but for errors that stand in the place of one."""
+    ids = [id for item in data if (id := item.get("id") if isinstance(item, dict) else item.id) is not None]
     return {
         "object": "list",
         "data": list(data),

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from pydantic import TypeAdapter, ValidationError
-from pydantic_core import ErrorDetails, from_json
+from pydantic_core import ErrorDetails, from_json, to_json
 
 from lmaas_server.errors import InvalidError, MalformedError, ServiceError
 
@@ -32,11 +32,16 @@ _CODES = {
 
 @dataclass(frozen=True)
 class OneOf:
-    """Two shapes of a body, told apart by whether a field is there: `{"items": [...]}` or one item."""
+    """Two shapes of a body, told apart by whether a field is there: `{"items": [...]}` or one item.
+
+    Where the body says true to the field that `partial` names, an element of `field` that does not fit is no reason to
+    refuse the others: in its place stands the `ServiceError` that it is.
+    """
 
     field: str
     present: Any
     absent: Any
+    partial: str | None = None
 
 
 def validate_json(kind: Any, raw: bytes) -> Any:
@@ -46,11 +51,14 @@ def validate_json(kind: Any, raw: bytes) -> Any:
         MalformedError: `raw` is not JSON.
         InvalidError: It is, and does not fit; `param` is a path like `architecture.hidden[0]`.
     """
-    if isinstance(kind, OneOf):
-        kind = kind.present if _has_field(raw, kind.field) else kind.absent
+    shapes = kind if isinstance(kind, OneOf) else None
+    if shapes is not None:
+        kind = shapes.present if _has_field(raw, shapes.field) else shapes.absent
     try:
         return _adapter(kind).validate_json(raw)
     except ValidationError as exc:
+        if shapes is not None and (found := _in_place(shapes, raw, exc)) is not None:
+            return found
         raise _translated(kind, raw, exc) from None
 
 
@@ -72,12 +80,44 @@ def _schema(kind: Any) -> dict[str, Any]:
     return _adapter(kind).json_schema()
 
 
+def _in_place(shapes: OneOf, raw: bytes, exc: ValidationError) -> Any:
+    """Return the body with errors in the place of elements that do not fit, if it wants that and they are all."""
+    errors = exc.errors(include_url=False)
+    data = None if errors[0]["type"] == "json_invalid" else from_json(raw)
+    if shapes.partial is None or not isinstance(data, dict) or data.get(shapes.partial) is not True:
+        return None
+    wrong: dict[int, list[ErrorDetails]] = {}
+    for error in errors:
+        match error["loc"]:
+            case (shapes.field, int(place), *_):
+                wrong.setdefault(place, []).append(error)
+            case _:
+                return None
+    fitting = [item for place, item in enumerate(data[shapes.field]) if place not in wrong]
+    given = {**data, shapes.field: fitting}
+    # The rest is read as JSON again: what is strict of Python's types would refuse what is right in JSON.
+    body = (
+        _adapter(shapes.present).validate_json(to_json(given, inf_nan_mode="constants"))
+        if fitting
+        else shapes.present.model_construct(**given)
+    )
+    rest = iter(getattr(body, shapes.field))
+    merged = [
+        _invalid(shapes.present, data, wrong[place]) if place in wrong else next(rest)
+        for place in range(len(data[shapes.field]))
+    ]
+    return body.model_copy(update={shapes.field: merged})
+
+
 def _translated(kind: Any, raw: bytes, exc: ValidationError) -> ServiceError:
     errors = exc.errors(include_url=False)
     if errors[0]["type"] == "json_invalid":
         reason = str(errors[0].get("ctx", {}).get("error", errors[0]["msg"]))
         return MalformedError(f"The body is not JSON: {reason}.", code="json_invalid")
-    data = from_json(raw)
+    return _invalid(kind, from_json(raw), errors)
+
+
+def _invalid(kind: Any, data: Any, errors: Sequence[ErrorDetails]) -> InvalidError:
     told = [_told(kind, data, error) for error in errors]
     # A wrong branch of a plain union reports once per branch; the place is the same and said once.
     unique = list(dict.fromkeys(told))

@@ -1,20 +1,24 @@
 """Feedback: what a prediction should have been, checked against the model that made it and kept for good.
 
-Knows no HTTP and no learning. All items of a call are stored, or none.
+Knows no HTTP and no learning. All items of a call are stored, or none; or, where the caller would rather have it so,
+those that can be.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 
 from lmaas.types import FeedbackItem
-from lmaas_server.errors import ConflictError, InvalidError, MissingError
+from lmaas_server.errors import ConflictError, InvalidError, MissingError, ServiceError
 from lmaas_server.records import FeedbackRecord, ModelRecord, PageRequest, PredictionRecord, new_id
 from lmaas_server.services.feedback_values import checked_value
 from lmaas_server.services.prediction_log import PredictionLog
 from lmaas_server.storage import Page, Storage
 
 __all__ = ["CollectingService"]
+
+_VERSION = re.compile(r"[^@]+@\d+")
 
 
 class CollectingService:
@@ -44,34 +48,17 @@ class CollectingService:
             ConflictError: `feedback_conflict`: another statement stands under this id; `model_gone`,
                 `deployment_gone`: what it is about was deleted.
         """
-        self._log.flush()
-        predictions = self._storage.predictions.get_many(list(dict.fromkeys(item.prediction_id for item in items)))
-        models: dict[str, ModelRecord] = {}
-        now = self._clock()
-        records = []
-        for place, item in enumerate(items):
-            prefix = "" if single else f"items[{place}]."
-            prediction = predictions.get(item.prediction_id)
-            if prediction is None:
-                raise _prediction_missing(item.prediction_id, param=f"{prefix}prediction_id")
-            model = self._model_of(prediction, models)
-            _check_row(prediction, item.index, prefix)
-            records.append(
-                FeedbackRecord(
-                    id=item.id or new_id("fb", request_key, place),
-                    prediction_id=item.prediction_id,
-                    index=item.index,
-                    kind=item.kind,
-                    value=checked_value(item.kind, item.value, model, param=f"{prefix}value"),
-                    weight=1.0 if item.weight is None else item.weight,
-                    source=item.source,
-                    metadata=dict(item.metadata),
-                    deployment=prediction.deployment,
-                    model=prediction.model,
-                    created_at=now,
-                )
-            )
-        return self._stored(records, single=single)
+        outcomes = self._stored(self._checked(items, single=single, request_key=request_key), every=True, single=single)
+        return [outcome for outcome in outcomes if isinstance(outcome, FeedbackRecord)]
+
+    def add_each(
+        self, items: Sequence[FeedbackItem | ServiceError], *, request_key: str | None = None
+    ) -> list[FeedbackRecord | ServiceError]:
+        """Store those of the items that can be; in the place of each other, the error that `add` would raise.
+
+        What is an error already stays one.
+        """
+        return self._stored(self._checked(items, single=False, request_key=request_key), every=False, single=False)
 
     def get(self, id: str) -> FeedbackRecord:
         """Return an item.
@@ -90,9 +77,20 @@ class CollectingService:
         deployment: str | None = None,
         prediction: str | None = None,
         applied: bool | str | None = None,
+        kind: str | None = None,
+        source: str | None = None,
     ) -> Page[FeedbackRecord]:
-        """Return one page of the items; `applied` is whether a version learned from it, or which one did."""
-        return self._storage.feedback.page(page, deployment=deployment, prediction=prediction, applied=applied)
+        """Return one page of the items; `applied` is whether a version learned from it, or which one did.
+
+        Raises:
+            MissingError: `model_not_found`: `applied` is no version, nor what stands for one.
+        """
+        if isinstance(applied, str) and not _VERSION.fullmatch(applied):
+            # What a deleted version learned is still asked for by its id; anything else has to mean one that is there.
+            applied = self._storage.models.resolve(applied, param="applied").id
+        return self._storage.feedback.page(
+            page, deployment=deployment, prediction=prediction, applied=applied, kind=kind, source=source
+        )
 
     def retract(self, id: str) -> None:
         """Take an item back: it is never learned from again, and its id is not given again.
@@ -103,26 +101,83 @@ class CollectingService:
         if not self._storage.feedback.delete(id, now=self._clock()):
             raise _feedback_missing(id)
 
-    def _stored(self, records: Sequence[FeedbackRecord], *, single: bool) -> list[FeedbackRecord]:
-        try:
-            return self._storage.feedback.add_many(records)
-        except ConflictError as exc:
-            if single and exc.param is not None:
-                exc.param = exc.param.removeprefix("items[0].")
-            raise
+    def _checked(
+        self, items: Sequence[FeedbackItem | ServiceError], *, single: bool, request_key: str | None
+    ) -> Iterator[FeedbackRecord | ServiceError]:
+        """Yield each item as it is to be stored, or what is wrong with it."""
+        self._log.flush()
+        ids = dict.fromkeys(item.prediction_id for item in items if isinstance(item, FeedbackItem))
+        predictions = self._storage.predictions.get_many(list(ids), inputs=False)
+        models: dict[tuple[str, str], ModelRecord | ConflictError] = {}
+        now = self._clock()
+        for place, item in enumerate(items):
+            if isinstance(item, ServiceError):
+                yield item
+                continue
+            prefix = "" if single else f"items[{place}]."
+            try:
+                prediction = predictions.get(item.prediction_id)
+                if prediction is None:
+                    raise _prediction_missing(item.prediction_id, param=f"{prefix}prediction_id")
+                model = self._model_of(prediction, models, param=f"{prefix}prediction_id")
+                _check_row(prediction, item.index, prefix)
+                value = checked_value(item.kind, item.value, model, param=f"{prefix}value")
+            except ServiceError as exc:
+                yield exc
+                continue
+            yield FeedbackRecord(
+                id=item.id or new_id("fb", request_key, place),
+                prediction_id=item.prediction_id,
+                index=item.index,
+                kind=item.kind,
+                value=value,
+                weight=1.0 if item.weight is None else item.weight,
+                source=item.source,
+                metadata=dict(item.metadata),
+                deployment=prediction.deployment,
+                model=prediction.model,
+                created_at=now,
+            )
 
-    def _model_of(self, prediction: PredictionRecord, known: dict[str, ModelRecord]) -> ModelRecord:
+    def _stored(
+        self, checked: Iterator[FeedbackRecord | ServiceError], *, every: bool, single: bool
+    ) -> list[FeedbackRecord | ServiceError]:
+        """Store what is right, in one transaction; with `every`, the first that is wrong is raised and nothing is."""
+        outcomes: list[FeedbackRecord | ServiceError] = []
+        records: dict[int, FeedbackRecord] = {}
+        for place, outcome in enumerate(checked):
+            if isinstance(outcome, FeedbackRecord):
+                records[place] = outcome
+            elif every:
+                raise outcome
+            outcomes.append(outcome)
+        for place, kept in zip(records, self._storage.feedback.add_each([*records.values()], every=every), strict=True):
+            if isinstance(kept, ConflictError):
+                kept.param = "id" if single else f"items[{place}].id"
+                if every:
+                    raise kept
+            outcomes[place] = kept
+        return outcomes
+
+    def _model_of(
+        self, prediction: PredictionRecord, known: dict[tuple[str, str], ModelRecord | ConflictError], *, param: str
+    ) -> ModelRecord:
         """Return the version that made a prediction; late feedback finds it though another serves by now."""
-        if prediction.model not in known:
+        key = (prediction.deployment, prediction.model)
+        if key not in known:
+            model = self._storage.models.get(prediction.model)
             if self._storage.deployments.get(prediction.deployment) is None:
                 message = f"The deployment {prediction.deployment!r} of {prediction.id} is gone; nothing can learn."
-                raise ConflictError(message, code="deployment_gone", param="prediction_id")
-            record = self._storage.models.get(prediction.model)
-            if record is None:
+                known[key] = ConflictError(message, code="deployment_gone")
+            elif model is None:
                 message = f"The model {prediction.model} that made {prediction.id} was deleted; nothing can learn."
-                raise ConflictError(message, code="model_gone", param="prediction_id")
-            known[prediction.model] = record
-        return known[prediction.model]
+                known[key] = ConflictError(message, code="model_gone")
+            else:
+                known[key] = model
+        found = known[key]
+        if isinstance(found, ConflictError):
+            raise ConflictError(found.message, code=found.code, param=param)
+        return found
 
 
 def _check_row(prediction: PredictionRecord, index: int, prefix: str) -> None:

@@ -4,7 +4,7 @@
 |---------------|------------------------------------------|------------------------------------|
 | label         | a class, or a new one of the same type;  | a number, or as many as it gives   |
 |               | a list of them where a row has several   |                                    |
-| rating        | 1 or -1, true or false                   | the same                           |
+| rating        | 1 or -1, true or false                   | none: it shows no choice to judge  |
 | metric        | `{"name": ..., "value": number}`         | the same                           |
 | comment       | text                                     | the same                           |
 | preference, demonstration | about generated text only    | the same                           |
@@ -94,7 +94,10 @@ def _is_finite(value: float) -> bool:
         return False
 
 
-def _rating(value: Any, _model: ModelRecord, param: str) -> int:
+def _rating(value: Any, model: ModelRecord, param: str) -> int:
+    if model.target["kind"] == "value":
+        right = f"{model.id} shows no class or text that could be right or wrong; say what is right with `label`"
+        raise _wrong(param, value, right)
     if value is True or value is False:
         return 1 if value else -1
     if type(value) is int and value in {1, -1}:

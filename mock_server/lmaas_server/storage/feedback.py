@@ -36,21 +36,33 @@ class FeedbackRepository:
             ConflictError: `feedback_conflict`, an id is there with other content, the first stands;
                 `feedback_retracted`, an id was retracted and cannot come back.
         """
+        return [_kept(outcome) for outcome in self.add_each(records, every=True)]
+
+    def add_each(
+        self, records: Sequence[FeedbackRecord], *, every: bool = False
+    ) -> list[FeedbackRecord | ConflictError]:
+        """Store those of the items that can be; in the place of each other, the error that `add_many` raises.
+
+        With `every`, nothing is stored where there is any error, and the first is the last of what is returned.
+        """
         with self._database.writing() as connection:
-            stored = _known(connection, [record.id for record in records])
+            stored = _known(connection, list(dict.fromkeys(record.id for record in records)))
             fresh: list[FeedbackRecord] = []
+            outcomes: list[FeedbackRecord | ConflictError] = []
             for place, record in enumerate(records):
                 if record.id not in stored:
                     stored[record.id] = record
                     fresh.append(record)
-                _check_same(stored[record.id], record, place=place)
+                outcomes.append(_same(stored[record.id], record, place=place))
+                if every and isinstance(outcomes[-1], ConflictError):
+                    return outcomes
             if fresh:
                 connection.execute(
                     insert(feedback),
                     [{**values_of(record), "learned": record.applied_in is not None} for record in fresh],
                 )
                 add_to(connection, "feedback", Counter(record.deployment for record in fresh))
-        return [there for record in records if (there := stored[record.id]) is not None]
+        return outcomes
 
     def get(self, id: str) -> FeedbackRecord | None:
         """Return the item, or None if there is none or it was retracted."""
@@ -65,6 +77,8 @@ class FeedbackRepository:
         deployment: str | None = None,
         prediction: str | None = None,
         applied: bool | str | None = None,
+        kind: str | None = None,
+        source: str | None = None,
     ) -> Page[FeedbackRecord]:
         """Return one page of the items.
 
@@ -73,8 +87,12 @@ class FeedbackRepository:
             deployment: Of this deployment only.
             prediction: About this prediction only.
             applied: True or False: whether a version has learned from it; a version's id: learned by that one.
+            kind: Of this kind only.
+            source: From this source only. Neither has an index: they sift what the other filters find.
         """
         query = _filtered(deployment, prediction, applied)
+        query = query if kind is None else query.where(feedback.c.kind == kind)
+        query = query if source is None else query.where(feedback.c.source == source)
         with self._database.reading() as connection:
             anchor = (feedback.c.id == page.after) & _LIVE
             rows, more = fetch_page(connection, feedback, query, page, anchor=anchor)
@@ -185,18 +203,26 @@ def _known(connection: Connection, ids: list[str]) -> dict[str, FeedbackRecord |
     return found
 
 
-def _check_same(there: FeedbackRecord | None, record: FeedbackRecord, *, place: int) -> None:
+def _same(there: FeedbackRecord | None, record: FeedbackRecord, *, place: int) -> FeedbackRecord | ConflictError:
+    """Return what is stored, or the error that it is something else."""
     if there is None:
-        raise ConflictError(
+        return ConflictError(
             f"The feedback {record.id!r} was retracted; say it again under another id.",
             code="feedback_retracted",
             param=f"items[{place}].id",
         )
-    differing = [name for name in _CONTENT if getattr(there, name) != getattr(record, name)]
-    if differing:
-        raise ConflictError(
-            f"The feedback {record.id!r} is stored with another {differing[0]}, and the first stands; "
-            f"use a new id for a new statement.",
-            code="feedback_conflict",
-            param=f"items[{place}].id",
-        )
+    differing = next((name for name in _CONTENT if getattr(there, name) != getattr(record, name)), None)
+    if differing is None:
+        return there
+    return ConflictError(
+        f"The feedback {record.id!r} is stored with another {differing}, and the first stands; "
+        f"use a new id for a new statement.",
+        code="feedback_conflict",
+        param=f"items[{place}].id",
+    )
+
+
+def _kept(outcome: FeedbackRecord | ConflictError) -> FeedbackRecord:
+    if isinstance(outcome, ConflictError):
+        raise outcome
+    return outcome

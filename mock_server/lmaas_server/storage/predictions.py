@@ -43,12 +43,13 @@ class PredictionRepository:
         """Return the prediction, or None."""
         return self.get_many([id]).get(id)
 
-    def get_many(self, ids: Sequence[str]) -> dict[str, PredictionRecord]:
-        """Return the predictions there are of these ids, by id."""
+    def get_many(self, ids: Sequence[str], *, inputs: bool = True) -> dict[str, PredictionRecord]:
+        """Return the predictions there are of these ids, by id; without `inputs`, which may be long, those are None."""
         found: dict[str, PredictionRecord] = {}
+        columns = _COLUMNS if inputs else [column for column in _COLUMNS if column.name != "inputs"]
         with self._database.reading() as connection:
             for start in range(0, len(ids), _CHUNK):
-                query = select(*_COLUMNS).where(predictions.c.id.in_(ids[start : start + _CHUNK]))
+                query = select(*columns).where(predictions.c.id.in_(ids[start : start + _CHUNK]))
                 for row in connection.execute(query).mappings():
                     found[row["id"]] = record_from(PredictionRecord, row)
         return found

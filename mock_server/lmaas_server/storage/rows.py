@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -26,7 +27,12 @@ def record_from(record: type[RecordT], row: Mapping[Any, Any], **more: Any) -> R
 
 def values_of(record: Any) -> dict[str, Any]:
     """Return the fields of a record as column values."""
-    return {field.name: getattr(record, field.name) for field in dataclasses.fields(record)}
+    return {name: getattr(record, name) for name in _names(type(record))}
+
+
+@functools.cache
+def _names(record: type[Any]) -> tuple[str, ...]:
+    return tuple(field.name for field in dataclasses.fields(record))
 
 
 def upsert(connection: Connection, table: Table) -> Any:

@@ -29,9 +29,11 @@ class FeedbackItem(WireRequest):
 
 
 class FeedbackBatch(WireRequest):
-    """Many items in one call: all are stored, or none."""
+    """Many items in one call: all are stored, or none; with `partial`, those that can be."""
 
     items: Annotated[list[FeedbackItem], Field(min_length=1, max_length=10_000)]
+    partial: bool = False
+    """Store what can be, and answer `{"error": {message, type, param, code}}` in the place of what cannot."""
 
 
 class Feedback(WireObject):

@@ -90,7 +90,11 @@ def update(
 
 
 def _before_it(
-    champion: Bundle, feedback: list[Item], examples: Examples | None, request: UpdateRequest, retracted: Collection[str]
+    champion: Bundle,
+    feedback: list[Item],
+    examples: Examples | None,
+    request: UpdateRequest,
+    retracted: Collection[str],
 ) -> tuple[Bundle, Signals, frozenset[str]]:
     """Return the model to go on from, what feedback says to it, and the ids it is to remember no longer."""
     shape, share = tuple(champion.input["shape"]), request.max_source_share
