@@ -31,6 +31,7 @@ from lmaas_server.routes.health import HealthRoutes
 from lmaas_server.routes.jobs import JobRoutes
 from lmaas_server.routes.models import ModelRoutes
 from lmaas_server.routes.predictions import PredictionRoutes
+from lmaas_server.services.batching import Batchers
 from lmaas_server.services.collecting import CollectingService
 from lmaas_server.services.datasets import DatasetService
 from lmaas_server.services.deploying import DeployingService
@@ -187,7 +188,15 @@ def _wired(settings: Settings, clock: Callable[[], float]) -> tuple[Server, tupl
     runner, job_routes = _jobs(settings, ground, streams=streams, flush=log.flush, warm=predictors.get)
     deploying = DeployingService(storage, predictors=predictors, traffic=traffic, clock=clock)
     table = RoutingTable(storage)
-    predicting = PredictingService(storage, routes=table, predictors=predictors, log=log, traffic=traffic, clock=clock)
+    predicting = PredictingService(
+        storage,
+        routes=table,
+        predictors=predictors,
+        batchers=Batchers(max_callers=settings.max_waiting, max_wait=settings.max_wait_seconds),
+        log=log,
+        traffic=traffic,
+        clock=clock,
+    )
     datasets = DatasetService(
         storage,
         artifacts,

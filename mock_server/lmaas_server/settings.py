@@ -45,6 +45,10 @@ class Settings(BaseSettings):
     """A directory of pretrained language models, one in each of its directories, beside the one that is shipped."""
     predictors_mb: int = Field(default=2048, ge=1)
     """Memory for models that answer; the longest unused are dropped and loaded again when they are asked."""
+    max_waiting: int = Field(default=1024, ge=1)
+    """Requests that may wait for one model; more are told to come again."""
+    max_wait_seconds: float = Field(default=10.0, gt=0)
+    """How long a request may wait for its model to be free; who would wait longer is told to come again."""
     rate_limit_per_minute: int | None = Field(default=None, ge=1)
     """Requests per key; omitted, no limit."""
     idempotency_hours: float = Field(default=24.0, gt=0)

@@ -21,8 +21,10 @@ def media_type(request: Request, *, allowed: tuple[str, ...]) -> str:
     Raises:
         UnsupportedError: It is another, or the body is compressed.
     """
+    encoding = request.environ.get("HTTP_CONTENT_ENCODING", "identity").lower()
+    if encoding == "identity" and (plain := request.environ.get("CONTENT_TYPE")) in allowed:
+        return str(plain)
     given = request.mimetype or "none"
-    encoding = request.headers.get("Content-Encoding", "identity").lower()
     if encoding != "identity":
         message = f"A body with `Content-Encoding: {encoding}` is not read here; send it as it is."
         raise UnsupportedError(message, code="content_encoding_unsupported")
@@ -48,9 +50,10 @@ def read_bytes(request: Request, *, limit: int) -> bytes:
         TooLargeError: It is longer than `limit`, whatever it announced.
         MalformedError: It ended before its announced length.
     """
-    check_length(request, limit=limit)
-    stream = request.environ["wsgi.input"]
     announced = request.content_length
+    if announced is not None and announced > limit:
+        raise _too_large(announced, limit)
+    stream = request.environ["wsgi.input"]
     if announced is None:
         chunked = request.environ.get("wsgi.input_terminated", False)
         body: bytes = stream.read(limit + 1) if chunked else b""

@@ -1,6 +1,8 @@
 """The way of every request: who asks, may they, what do they say, was it said before, the handler, the answer.
 
-Knows Flask and operations, and no noun.
+Knows Flask and operations, and no noun. A request comes through Flask, or past it where its operation is `quick`: the
+way is the same, and nothing on it asks Flask which request is at hand. What is to happen to every request belongs into
+`begin`, `answer` and `end`; Flask's own hooks would miss the quick ones.
 """
 
 from __future__ import annotations
@@ -11,12 +13,13 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import orjson
-from flask import Flask, Response, g, request
+from flask import Flask, Request, Response, g, request
 from pydantic import BaseModel
 
 from lmaas_server.errors import UnavailableError
@@ -24,18 +27,31 @@ from lmaas_server.http.auth import ANYBODY, ApiKeys
 from lmaas_server.http.bodies import media_type, read_bytes, read_json
 from lmaas_server.http.errors import failure_of
 from lmaas_server.http.idempotency import Idempotency, fingerprint_of, request_key_of
+from lmaas_server.http.lane import Lane
 from lmaas_server.http.limits import RateLimiter
 from lmaas_server.http.metrics import Metrics
 from lmaas_server.http.operation import Answer, Call, Operation, operations_of
 from lmaas_server.http.paging import page_of, queries_of
 from lmaas_server.http.uploads import receive
+from lmaas_server.records import PageRequest
 
-__all__ = ["Gateway", "dumped"]
+__all__ = ["Exchange", "Gateway", "dumped"]
 
 logger = logging.getLogger("lmaas_server")
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
+_ANY_PAGE = PageRequest()
 Handler = Callable[..., Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One request on its way, and the headers its answer will have whatever it is."""
+
+    request: Request
+    request_id: str
+    began: float
+    headers: dict[str, str] = field(default_factory=dict)
 
 
 class Gateway:
@@ -66,6 +82,8 @@ class Gateway:
         app.before_request(self._begin)
         app.after_request(self._end)
         app.register_error_handler(Exception, self._failed)
+        self._lane = Lane(app.wsgi_app)
+        app.wsgi_app = self._lane  # type: ignore[method-assign] # the documented place for what stands before Flask
 
     def __repr__(self) -> str:
         return f"Gateway({len(self._app.view_functions)} operations)"
@@ -73,44 +91,89 @@ class Gateway:
     def add(self, routes: object) -> None:
         """Put every operation of `routes` on the application."""
         for described, name in operations_of(routes):
+            handler = getattr(routes, name)
             self._app.add_url_rule(
                 described.path,
                 endpoint=described.name,
-                view_func=self._view(described, getattr(routes, name)),
+                view_func=self._view(described, handler),
                 methods=[described.method],
             )
+            if described.quick:
+                self._lane.add(described, self._passer(described, handler))
 
-    def _view(self, described: Operation, handler: Handler) -> Callable[..., Response]:
-        def view(**parameters: str) -> Response:
-            answer = self._answer(described, handler, parameters)
-            return answer if isinstance(answer, Response) else _response(answer)
+    def begin(self, request: Request) -> Exchange:
+        """Give a request its id."""
+        given = request.environ.get("HTTP_X_REQUEST_ID")
+        request_id = given if given and _SANE_ID.fullmatch(given) else f"req-{secrets.token_hex(12)}"
+        return Exchange(request, request_id, time.perf_counter())
 
-        return view
+    def answer(
+        self, exchange: Exchange, described: Operation, handler: Handler, parameters: Mapping[str, str]
+    ) -> Answer | Response:
+        """Admit, read and do what is asked.
 
-    def _answer(self, described: Operation, handler: Handler, parameters: Mapping[str, str]) -> Answer | Response:
-        caller = ANYBODY if described.is_open else self._admit()
-        with self._read(described, caller) as call:
+        Raises:
+            Exception: Whatever was wrong; `failure` has the answer to it.
+        """
+        caller = ANYBODY if described.is_open else self._admit(exchange)
+        with self._read(exchange, described, caller) as call:
             if call.request_key is None or described.own_replays:
                 return _answered(handler(call, **parameters))
             return self._idempotency.answer(
-                call.request_key, call.fingerprint, lambda: self._settled(handler, call, parameters)
+                call.request_key, call.fingerprint, lambda: self._settled(exchange, handler, call, parameters)
             )
 
-    def _settled(self, handler: Handler, call: Call, parameters: Mapping[str, str]) -> Answer:
+    def failure(self, exchange: Exchange, exc: Exception) -> Answer:
+        """Return the answer to a request that failed."""
+        method, path = exchange.request.method, exchange.request.path
+        failure = failure_of(exc, method=method, path=path, request_id=exchange.request_id)
+        if failure.code == "internal_error":
+            logger.error("request %s %s %s failed", exchange.request_id, method, path, exc_info=exc)
+        return Answer(body=failure.body, status=failure.status, headers=failure.headers)
+
+    def end(self, exchange: Exchange, operation: str, status: int) -> dict[str, str]:
+        """Count a request that was answered; return the headers that every answer has."""
+        self._metrics.count(operation, status, time.perf_counter() - exchange.began)
+        return {"x-request-id": exchange.request_id, **exchange.headers}
+
+    def _view(self, described: Operation, handler: Handler) -> Callable[..., Response]:
+        def view(**parameters: str) -> Response:
+            return _response(self.answer(g.exchange, described, handler, parameters))
+
+        return view
+
+    def _passer(
+        self, described: Operation, handler: Handler
+    ) -> Callable[[Request, Mapping[str, str]], Answer | Response]:
+        def pass_by(request: Request, parameters: Mapping[str, str]) -> Answer | Response:
+            exchange = self.begin(request)
+            try:
+                answer = self.answer(exchange, described, handler, parameters)
+            except Exception as exc:  # noqa: BLE001 - whatever it was is translated at the one table
+                answer = self.failure(exchange, exc)
+            if isinstance(answer, Response):
+                answer.headers.update(self.end(exchange, described.name, answer.status_code))
+                return answer
+            answer.headers.update(self.end(exchange, described.name, answer.status))
+            return answer
+
+        return pass_by
+
+    def _settled(self, exchange: Exchange, handler: Handler, call: Call, parameters: Mapping[str, str]) -> Answer:
         """Run the handler; a failure is an answer too, and may be stored."""
         try:
             answer = _answered(handler(call, **parameters))
         except Exception as exc:  # noqa: BLE001 - whatever it was is translated at the one table
-            return self._failure(exc)
+            return self.failure(exchange, exc)
         if isinstance(answer, Response):
             raise TypeError("an operation that changes things gives a plain answer, which can be stored")
         return answer
 
-    def _admit(self) -> str:
-        caller = self._keys.caller_of(request.headers.get("Authorization"))
+    def _admit(self, exchange: Exchange) -> str:
+        caller = self._keys.caller_of(exchange.request.environ.get("HTTP_AUTHORIZATION"))
         allowance, refusal = self._limiter.take(caller)
         if allowance is not None:
-            g.extra_headers = allowance.headers
+            exchange.headers.update(allowance.headers)
         if refusal is not None:
             raise refusal
         if self._is_draining():
@@ -119,56 +182,47 @@ class Gateway:
         return caller
 
     @contextlib.contextmanager
-    def _read(self, described: Operation, caller: str) -> Iterator[Call]:
+    def _read(self, exchange: Exchange, described: Operation, caller: str) -> Iterator[Call]:
         """Read query, body and idempotency key, in the way the operation asks for."""
+        request, environ = exchange.request, exchange.request.environ
         key = request_key_of(request, caller) if described.mutates else None
-        query = queries_of(request.args, described.query, paged=described.listed)
-        call = Call(
-            request=request._get_current_object(),  # type: ignore[attr-defined]  # noqa: SLF001 - the documented way past the proxy
-            request_id=g.request_id,
+        query = queries_of(request.args, described.query, paged=described.listed) if request.query_string else {}
+        made = partial(
+            Call,
+            request=request,
+            request_id=exchange.request_id,
             caller=caller,
             request_key=key,
             query=query,
+            accept=environ.get("HTTP_ACCEPT", ""),
+            page=page_of(request.args, order=described.order) if described.listed else _ANY_PAGE,
         )
-        if described.listed:
-            call = replace(call, page=page_of(request.args, order=described.order))
         match described.body_kind:
             case "json":
                 body, raw = read_json(request, described.body, limit=self._max_body)
-                yield replace(call, body=body, raw=raw, fingerprint=fingerprint_of(request, raw) if key else "")
+                yield made(body=body, raw=raw, fingerprint=fingerprint_of(request, raw) if key else "")
             case "raw":
                 media = media_type(request, allowed=described.accepts)
                 raw = read_bytes(request, limit=self._max_body)
-                yield replace(
-                    call, raw=raw, media=media, fingerprint=fingerprint_of(request, media.encode() + raw) if key else ""
-                )
+                fingerprint = fingerprint_of(request, media.encode() + raw) if key else ""
+                yield made(raw=raw, media=media, fingerprint=fingerprint)
             case "upload":
                 with receive(request, limit=self._max_upload, new_temp=self._new_temp) as upload:
-                    yield replace(call, body=upload, fingerprint=fingerprint_of(request, upload.fingerprint))
+                    yield made(body=upload, fingerprint=fingerprint_of(request, upload.fingerprint))
             case _:
-                yield replace(call, fingerprint=fingerprint_of(request, b""))
+                yield made(fingerprint=fingerprint_of(request, b""))
 
     def _begin(self) -> None:
-        given = request.headers.get("X-Request-Id", "")
-        g.request_id = given if _SANE_ID.fullmatch(given) else f"req-{secrets.token_hex(12)}"
-        g.began = time.perf_counter()
-        g.extra_headers = {}
+        g.exchange = self.begin(request._get_current_object())  # type: ignore[attr-defined]  # noqa: SLF001 - the documented way past the proxy
 
     def _end(self, response: Response) -> Response:
-        response.headers["x-request-id"] = g.request_id
-        for name, value in g.extra_headers.items():
+        headers = self.end(g.exchange, request.endpoint or "unknown", response.status_code)
+        for name, value in headers.items():
             response.headers[name] = value
-        self._metrics.count(request.endpoint or "unknown", response.status_code, time.perf_counter() - g.began)
         return response
 
     def _failed(self, exc: Exception) -> Response:
-        return _response(self._failure(exc))
-
-    def _failure(self, exc: Exception) -> Answer:
-        failure = failure_of(exc, method=request.method, path=request.path, request_id=g.request_id)
-        if failure.code == "internal_error":
-            logger.error("request %s %s %s failed", g.request_id, request.method, request.path, exc_info=exc)
-        return Answer(body=failure.body, status=failure.status, headers=failure.headers)
+        return _response(self.failure(g.exchange, exc))
 
 
 def dumped(value: Any) -> bytes:
@@ -190,7 +244,9 @@ def _answered(value: Any) -> Answer | Response:
     return value if isinstance(value, Answer | Response) else Answer(body=dumped(value))
 
 
-def _response(answer: Answer) -> Response:
+def _response(answer: Answer | Response) -> Response:
+    if isinstance(answer, Response):
+        return answer
     response = Response(answer.body, status=answer.status, content_type=answer.media)
     for name, value in answer.headers.items():
         response.headers[name] = value

@@ -73,7 +73,7 @@ def request_key_of(request: Request, caller: str) -> str | None:
     Raises:
         MalformedError: The header is empty, over 255 characters or not plain ASCII.
     """
-    given = request.headers.get("Idempotency-Key")
+    given = request.environ.get("HTTP_IDEMPOTENCY_KEY")
     if given is None:
         return None
     if not _WELL_FORMED.fullmatch(given):

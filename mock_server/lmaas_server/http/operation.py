@@ -48,6 +48,8 @@ class Operation:
     """Answered without a key, also while draining."""
     own_replays: bool = False
     """The service itself keeps a repeated request from being done twice."""
+    quick: bool = False
+    """Asked so often that Flask's own work for a request would show: requests go past it (`http.lane`)."""
 
     @property
     def mutates(self) -> bool:
@@ -79,6 +81,8 @@ class Call:
     body: Any = None
     raw: bytes = b""
     media: str = ""
+    accept: str = ""
+    """The header `Accept`."""
     page: PageRequest = field(default_factory=PageRequest)
     query: dict[str, Any] = field(default_factory=dict)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from lmaas.types import PredictionParameters
@@ -11,6 +11,9 @@ from lmaas_server.records import Json
 from lmaas_server.services.npy import Array
 
 __all__ = ["Asked", "Predicted"]
+
+
+_USUAL = PredictionParameters()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +24,7 @@ class Asked:
     raw: bytes
     """The body as it came, which is what the log keeps."""
     media: str
-    parameters: PredictionParameters = field(default_factory=PredictionParameters)
+    parameters: PredictionParameters = _USUAL
     user: str | None = None
     store: bool = True
     as_array: bool = False

@@ -1,9 +1,9 @@
 """Predictions: a deployment answers rows, and the answer is logged with its inputs. Knows no HTTP.
 
-    route -> version -> predictor -> outputs -> log (in the background) -> answer
+    route -> version -> predictor, with the rows of other requests -> outputs -> log (in the background) -> answer
 
-Computed in the calling thread: for the small models of this service the hop to another thread costs more than
-computing together saves. A batcher belongs between version and predictor, where `_compute` is.
+What is done for each request by itself is done in its thread; only what the network computes may be computed together
+(`engine.serving.batching`).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 from lmaas_server.errors import InvalidError, MissingError, ServiceError
 from lmaas_server.records import Json, PageRequest, PredictionRecord, new_id
 from lmaas_server.services.answers import Asked, Predicted
+from lmaas_server.services.batching import Batchers
 from lmaas_server.services.npy import Array
 from lmaas_server.services.prediction_log import PredictionLog
 from lmaas_server.services.predictors import Predictors
@@ -33,6 +34,11 @@ _MISSHAPEN = {"shape_mismatch", "input_invalid"}
 _UNANSWERABLE = _MISSHAPEN | {"prompt_too_long", "row_invalid", "text_empty"}
 
 
+Compute = Callable[[Array], Array]
+Run = Callable[[Compute, Array], Array]
+"""How rows are computed: by themselves, or with those of others."""
+
+
 class PredictingService:
     """Answers requests for predictions and keeps what it answered."""
 
@@ -42,6 +48,7 @@ class PredictingService:
         *,
         routes: RoutingTable,
         predictors: Predictors,
+        batchers: Batchers,
         log: PredictionLog,
         traffic: Traffic,
         clock: Callable[[], float],
@@ -49,6 +56,7 @@ class PredictingService:
         self._storage = storage
         self._routes = routes
         self._predictors = predictors
+        self._batchers = batchers
         self._log = log
         self._traffic = traffic
         self._clock = clock
@@ -121,7 +129,7 @@ class PredictingService:
         check_ready(route)
         model = route.choose(asked.user or asked.request_id or id)
         with self._traffic.request(deployment) as tally:
-            outputs, array = self._compute(model, asked)
+            outputs, array = self._compute(model, asked, self._batchers.of(route.record, model).run)
             tally.rows, tally.row_errors = len(outputs), sum("error" in output for output in outputs)
         answer = Predicted(
             id=id, deployment=deployment, model=model, outputs=outputs, created_at=self._clock(), array=array
@@ -159,14 +167,18 @@ class PredictingService:
             self._recent.finish(id, answer, size=answer.size)
         return answer
 
-    def _compute(self, model: str, asked: Asked) -> tuple[list[Json], Array | None]:
+    def _compute(self, model: str, asked: Asked, run: Run) -> tuple[list[Json], Array | None]:
         predictor = self._predictors.get(model)
+
+        def compute(rows: Array) -> Array:
+            return run(predictor.compute, rows)
+
         if asked.as_array:
-            array, errors = predictor.arrays(asked.rows)
+            array, errors = predictor.arrays(asked.rows, compute=compute)
             outputs = _outputs_of(array, errors)
         else:
             array = None
-            outputs = predictor.answer(asked.rows, asked.parameters)
+            outputs = predictor.answer(asked.rows, asked.parameters, compute=compute)
         _refuse_if_all_misshapen(outputs)
         return outputs, array
 
@@ -178,7 +190,7 @@ class PredictingService:
         if record.inputs != asked.raw or record.inputs_type != asked.media:
             raise key_reused()
         # The same version gives the same bits again; the log keeps no array.
-        array = self._compute(record.model, asked)[1] if asked.as_array else None
+        array = self._compute(record.model, asked, _alone)[1] if asked.as_array else None
         return Predicted(
             id=id,
             deployment=record.deployment,
@@ -188,6 +200,10 @@ class PredictingService:
             array=array,
             replayed=True,
         )
+
+
+def _alone(compute: Compute, rows: Array) -> Array:
+    return compute(rows)
 
 
 def _record(answer: Predicted, asked: Asked) -> PredictionRecord:

@@ -25,8 +25,17 @@ class Predictor(Protocol):
     def bytes(self) -> int:
         """What it takes of memory."""
 
-    def answer(self, rows: Sequence[Any] | Array, parameters: PredictionParameters) -> list[Json]:
-        """One output per row; a bad row has an error in its place."""
+    def answer(
+        self,
+        rows: Sequence[Any] | Array,
+        parameters: PredictionParameters,
+        *,
+        compute: Callable[[Array], Array] | None = None,
+    ) -> list[Json]:
+        """One output per row; a bad row has an error in its place. `compute` is called in place of `self.compute`."""
+
+    def compute(self, rows: Array) -> Array:
+        """What the network says of checked rows: the part of the work that can be done for several requests at once."""
 
     def stream(self, rows: Sequence[Any] | Array, parameters: PredictionParameters) -> Sequence[Text]:
         """A text for each row, to be read as it is written; a model of anything else refuses."""
@@ -34,7 +43,9 @@ class Predictor(Protocol):
     def output(self, text: Any) -> Json:
         """Wait for the end of a text that `stream` gave and return the output of its row."""
 
-    def arrays(self, rows: Sequence[Any] | Array) -> tuple[Array, dict[int, ServiceError]]:
+    def arrays(
+        self, rows: Sequence[Any] | Array, *, compute: Callable[[Array], Array] | None = None
+    ) -> tuple[Array, dict[int, ServiceError]]:
         """Probabilities (rows, classes) or values, float32; NaN in the rows that have an error."""
 
     def warm(self) -> None:

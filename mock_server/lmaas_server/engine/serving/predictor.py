@@ -5,6 +5,7 @@ A Predictor is read-only once loaded, so any number of threads may share it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -151,7 +152,7 @@ class Predictor:
         else:
             outputs = torch.cat([self._forward(rows[at : at + MAX_BATCH]) for at in range(0, len(rows), MAX_BATCH)])
         # One number that is not finite makes the sum so; a sum that overflowed by itself is found out below.
-        sound = None if bool(outputs.sum().isfinite()) else outputs.isfinite().all(dim=1)
+        sound = None if math.isfinite(outputs.sum().item()) else outputs.isfinite().all(dim=1)
         if self.scale:
             found = self.scale.restore(outputs)
         else:
@@ -205,10 +206,9 @@ class Predictor:
 
 def _finite(found: Array, errors: dict[int, ServiceError]) -> Array:
     """Return outputs with zeros in the rows whose answer overflowed, which are noted among the errors."""
-    bad = np.isnan(found)
-    if not bad.any():
+    if not math.isnan(found.sum()):
         return found
-    overflowed = bad.any(axis=1)
+    overflowed: Array = np.isnan(found).any(axis=1)
     for index in np.flatnonzero(overflowed).tolist():
         errors.setdefault(
             index,

@@ -114,6 +114,10 @@ class TextPredictor:
             "a language model answers with texts; ask for application/json", code="no_arrays", param="accept"
         )
 
+    def compute(self, rows: object) -> NoReturn:
+        """Refuse, as `arrays` does."""
+        self.arrays(rows)
+
     def _begun(
         self, row: Any, index: int, parameters: PredictionParameters, *, bound: int | None
     ) -> Writing | ServiceError:
