@@ -40,13 +40,13 @@ from lmaas_server.services.explaining import ExplainingService
 from lmaas_server.services.job_kinds import job_kinds
 from lmaas_server.services.jobs import JobService
 from lmaas_server.services.models import ModelService
+from lmaas_server.services.observing import Observer
 from lmaas_server.services.predicting import PredictingService
 from lmaas_server.services.prediction_log import PredictionLog
 from lmaas_server.services.predictors import Predictors, loader_of
 from lmaas_server.services.pretrained import PretrainedService
 from lmaas_server.services.routing import RoutingTable
 from lmaas_server.services.sources import Sources
-from lmaas_server.services.traffic import Traffic
 from lmaas_server.services.training import TrainingService
 from lmaas_server.services.updating import UpdateService
 from lmaas_server.settings import Settings
@@ -71,6 +71,7 @@ class Server:
     deploying: DeployingService
     predictors: Predictors
     log: PredictionLog
+    observer: Observer
     streams: Streams
     clock: Callable[[], float]
     lock: DirectoryLock
@@ -94,6 +95,7 @@ class Server:
         self.runner.stop(self.settings.drain_seconds)
         self.deploying.close()
         self.log.close()
+        self.observer.close()
         self.storage.close()
         self.lock.release()
 
@@ -182,19 +184,19 @@ def _wired(settings: Settings, clock: Callable[[], float]) -> tuple[Server, tupl
     storage, artifacts = ground.storage, ground.artifacts
     draining = threading.Event()
     streams = Streams(max(1, settings.threads // 2), is_draining=draining.is_set)
-    traffic = Traffic(clock=clock)
+    table = RoutingTable(storage)
+    observer = Observer(storage, role=table.role, clock=clock)
     log = PredictionLog(storage.predictions.add_many)
     predictors = Predictors(storage, loader_of(artifacts), budget=settings.predictors_mb * MIB)
     runner, job_routes = _jobs(settings, ground, streams=streams, flush=log.flush, warm=predictors.get)
-    deploying = DeployingService(storage, predictors=predictors, traffic=traffic, clock=clock)
-    table = RoutingTable(storage)
+    deploying = DeployingService(storage, predictors=predictors, observer=observer, clock=clock)
     predicting = PredictingService(
         storage,
         routes=table,
         predictors=predictors,
         batchers=Batchers(max_callers=settings.max_waiting, max_wait=settings.max_wait_seconds),
         log=log,
-        traffic=traffic,
+        observer=observer,
         clock=clock,
     )
     datasets = DatasetService(
@@ -215,6 +217,7 @@ def _wired(settings: Settings, clock: Callable[[], float]) -> tuple[Server, tupl
         deploying=deploying,
         predictors=predictors,
         log=log,
+        observer=observer,
         streams=streams,
         clock=clock,
         lock=ground.lock,
@@ -228,7 +231,7 @@ def _wired(settings: Settings, clock: Callable[[], float]) -> tuple[Server, tupl
         DeploymentRoutes(deploying),
         PredictionRoutes(predicting, streams=streams),
         ExplanationRoutes(ExplainingService(routes=table, predictors=predictors, clock=clock)),
-        FeedbackRoutes(CollectingService(storage, log=log, clock=clock)),
+        FeedbackRoutes(CollectingService(storage, log=log, observer=observer, clock=clock)),
     )
     return server, routes
 

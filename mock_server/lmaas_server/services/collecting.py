@@ -13,6 +13,8 @@ from lmaas.types import FeedbackItem
 from lmaas_server.errors import ConflictError, InvalidError, MissingError, ServiceError
 from lmaas_server.records import FeedbackRecord, ModelRecord, PageRequest, PredictionRecord, new_id
 from lmaas_server.services.feedback_values import checked_value
+from lmaas_server.services.judging import is_right
+from lmaas_server.services.observing import Observer
 from lmaas_server.services.prediction_log import PredictionLog
 from lmaas_server.storage import Page, Storage
 
@@ -24,9 +26,10 @@ _VERSION = re.compile(r"[^@]+@\d+")
 class CollectingService:
     """Takes feedback in."""
 
-    def __init__(self, storage: Storage, *, log: PredictionLog, clock: Callable[[], float]) -> None:
+    def __init__(self, storage: Storage, *, log: PredictionLog, observer: Observer, clock: Callable[[], float]) -> None:
         self._storage = storage
         self._log = log
+        self._observer = observer
         self._clock = clock
 
     def __repr__(self) -> str:
@@ -48,7 +51,9 @@ class CollectingService:
             ConflictError: `feedback_conflict`: another statement stands under this id; `model_gone`,
                 `deployment_gone`: what it is about was deleted.
         """
-        outcomes = self._stored(self._checked(items, single=single, request_key=request_key), every=True, single=single)
+        judged: dict[str, bool | None] = {}
+        checked = self._checked(items, judged, single=single, request_key=request_key)
+        outcomes = self._stored(checked, judged, every=True, single=single)
         return [outcome for outcome in outcomes if isinstance(outcome, FeedbackRecord)]
 
     def add_each(
@@ -58,7 +63,9 @@ class CollectingService:
 
         What is an error already stays one.
         """
-        return self._stored(self._checked(items, single=False, request_key=request_key), every=False, single=False)
+        judged: dict[str, bool | None] = {}
+        checked = self._checked(items, judged, single=False, request_key=request_key)
+        return self._stored(checked, judged, every=False, single=False)
 
     def get(self, id: str) -> FeedbackRecord:
         """Return an item.
@@ -102,9 +109,17 @@ class CollectingService:
             raise _feedback_missing(id)
 
     def _checked(
-        self, items: Sequence[FeedbackItem | ServiceError], *, single: bool, request_key: str | None
+        self,
+        items: Sequence[FeedbackItem | ServiceError],
+        judged: dict[str, bool | None],
+        *,
+        single: bool,
+        request_key: str | None,
     ) -> Iterator[FeedbackRecord | ServiceError]:
-        """Yield each item as it is to be stored, or what is wrong with it."""
+        """Yield each item as it is to be stored, or what is wrong with it; `judged` is whether a prediction was right.
+
+        An id that is there twice is judged by its first item, which is the one that stands.
+        """
         self._log.flush()
         ids = dict.fromkeys(item.prediction_id for item in items if isinstance(item, FeedbackItem))
         predictions = self._storage.predictions.get_many(list(ids), inputs=False)
@@ -125,8 +140,10 @@ class CollectingService:
             except ServiceError as exc:
                 yield exc
                 continue
+            id = item.id or new_id("fb", request_key, place)
+            judged.setdefault(id, is_right(item.kind, value, prediction.outputs[item.index], model))
             yield FeedbackRecord(
-                id=item.id or new_id("fb", request_key, place),
+                id=id,
                 prediction_id=item.prediction_id,
                 index=item.index,
                 kind=item.kind,
@@ -140,7 +157,12 @@ class CollectingService:
             )
 
     def _stored(
-        self, checked: Iterator[FeedbackRecord | ServiceError], *, every: bool, single: bool
+        self,
+        checked: Iterator[FeedbackRecord | ServiceError],
+        judged: dict[str, bool | None],
+        *,
+        every: bool,
+        single: bool,
     ) -> list[FeedbackRecord | ServiceError]:
         """Store what is right, in one transaction; with `every`, the first that is wrong is raised and nothing is."""
         outcomes: list[FeedbackRecord | ServiceError] = []
@@ -156,6 +178,10 @@ class CollectingService:
                 kept.param = "id" if single else f"items[{place}].id"
                 if every:
                     raise kept
+            elif kept is records[place]:  # and not one that was there already
+                self._observer.labelled(
+                    kept.deployment, kept.model, right=judged[kept.id], kind=kept.kind, value=kept.value
+                )
             outcomes[place] = kept
         return outcomes
 

@@ -13,9 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 from lmaas.types import BatchingSpec, DeploymentCreate, DeploymentUpdate, VariantSpec
 from lmaas_server.errors import ConflictError, InvalidError, MissingError, ServiceError
 from lmaas_server.records import DeploymentRecord, Json, ModelRecord, PageRequest, RevisionRecord
+from lmaas_server.services.observing import Observer
 from lmaas_server.services.predictors import Predictors
 from lmaas_server.services.routing import deployment_missing
-from lmaas_server.services.traffic import Traffic
 from lmaas_server.storage import Page, Storage
 
 __all__ = ["DeployingService"]
@@ -27,11 +27,11 @@ class DeployingService:
     """Puts models to work."""
 
     def __init__(
-        self, storage: Storage, *, predictors: Predictors, traffic: Traffic, clock: Callable[[], float]
+        self, storage: Storage, *, predictors: Predictors, observer: Observer, clock: Callable[[], float]
     ) -> None:
         self._storage = storage
         self._predictors = predictors
-        self._traffic = traffic
+        self._observer = observer
         self._clock = clock
         self._loader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="deploying")
 
@@ -91,7 +91,7 @@ class DeployingService:
     def stats(self, name: str) -> Json:
         """Return what a deployment has done."""
         kept = {"predictions": self._storage.predictions.count(name), "feedback": self._storage.feedback.count(name)}
-        return {**kept, **self._traffic.of(name)}
+        return {**kept, **self._observer.summary(name)}
 
     def change(
         self, name: str, request: DeploymentUpdate, *, actor: str, request_key: str | None = None
@@ -158,7 +158,7 @@ class DeployingService:
         """
         if not self._storage.deployments.delete(name):
             raise deployment_missing(name)
-        self._traffic.forget(name)
+        self._observer.forget(name)
 
     def _variants(self, model: str | None, specs: Sequence[VariantSpec] | None) -> tuple[Json, ...]:
         """Resolve every reference to a version; an alias means the version it points at now."""

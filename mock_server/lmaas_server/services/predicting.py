@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from time import perf_counter
 
 import numpy as np
 
@@ -19,12 +20,12 @@ from lmaas_server.records import Json, PageRequest, PredictionRecord, new_id
 from lmaas_server.services.answers import Asked, Predicted
 from lmaas_server.services.batching import Batchers
 from lmaas_server.services.npy import Array
+from lmaas_server.services.observing import Observer
 from lmaas_server.services.prediction_log import PredictionLog
 from lmaas_server.services.predictors import Predictors
 from lmaas_server.services.replays import RecentAnswers, key_reused
 from lmaas_server.services.routing import RoutingTable, check_ready
 from lmaas_server.services.streaming import Repeated, Stream, Streamed
-from lmaas_server.services.traffic import Traffic
 from lmaas_server.storage import Page, Storage
 
 __all__ = ["PredictingService"]
@@ -50,7 +51,7 @@ class PredictingService:
         predictors: Predictors,
         batchers: Batchers,
         log: PredictionLog,
-        traffic: Traffic,
+        observer: Observer,
         clock: Callable[[], float],
     ) -> None:
         self._storage = storage
@@ -58,7 +59,7 @@ class PredictingService:
         self._predictors = predictors
         self._batchers = batchers
         self._log = log
-        self._traffic = traffic
+        self._observer = observer
         self._clock = clock
         self._recent: RecentAnswers[Predicted] = RecentAnswers(budget=32 * 2**20)
 
@@ -128,9 +129,14 @@ class PredictingService:
         route = self._routes.get(deployment)
         check_ready(route)
         model = route.choose(asked.user or asked.request_id or id)
-        with self._traffic.request(deployment) as tally:
+        began, role = perf_counter(), route.roles[model]
+        try:
             outputs, array = self._compute(model, asked, self._batchers.of(route.record, model).run)
-            tally.rows, tally.row_errors = len(outputs), sum("error" in output for output in outputs)
+        except Exception as exc:
+            if not isinstance(exc, InvalidError):  # what was wrong with the request is no fault of the version
+                self._observer.failed(deployment, model, role=role)
+            raise
+        self._observer.answered(deployment, model, role=role, outputs=outputs, seconds=perf_counter() - began)
         answer = Predicted(
             id=id, deployment=deployment, model=model, outputs=outputs, created_at=self._clock(), array=array
         )
@@ -152,15 +158,17 @@ class PredictingService:
             model=model,
             text=text,
             output=partial(predictor.output, text),
-            answer=partial(self._streamed, deployment, id, model, asked),
+            answer=partial(self._streamed, deployment, id, model, asked, role=route.roles[model], began=perf_counter()),
             abandon=partial(self._recent.abandon, id),
         )
 
-    def _streamed(self, deployment: str, id: str, model: str, asked: Asked, output: Json) -> Predicted:
+    def _streamed(
+        self, deployment: str, id: str, model: str, asked: Asked, output: Json, *, role: str, began: float
+    ) -> Predicted:
         """Log the answer that a stream has given, and keep it for who asks again."""
         answer = Predicted(id=id, deployment=deployment, model=model, outputs=[output], created_at=self._clock())
-        with self._traffic.request(deployment) as tally:
-            tally.rows = 1
+        seconds = perf_counter() - began
+        self._observer.answered(deployment, model, role=role, outputs=[output], seconds=seconds)
         if asked.store:
             self._log.add(_record(answer, asked))
         if asked.request_key is not None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_right
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import accumulate
+from types import MappingProxyType
 
 from lmaas_server.errors import ConflictError, MissingError, UnavailableError
 from lmaas_server.records import DeploymentRecord
@@ -22,13 +24,16 @@ class Route:
     record: DeploymentRecord
     models: tuple[str, ...]
     bounds: tuple[float, ...]
+    roles: Mapping[str, str]
+    """Of every variant, shadows too."""
 
     @classmethod
     def of(cls, record: DeploymentRecord) -> Route:
         """Read the variants; a shadow answers nobody."""
         answering = [v for v in record.variants if v["role"] != "shadow" and v["weight"] > 0]
         bounds = tuple(accumulate(float(v["weight"]) for v in answering))
-        return cls(record, tuple(v["model"] for v in answering), bounds)
+        roles = MappingProxyType({v["model"]: v["role"] for v in record.variants})
+        return cls(record, tuple(v["model"] for v in answering), bounds, roles)
 
     def choose(self, key: str) -> str:
         """Return the version for this user or request: the same key meets the same version while shares stay."""
@@ -71,6 +76,13 @@ class RoutingTable:
                 self._routes, self._generation = {}, generation
             self._routes[name] = route
         return route
+
+    def role(self, name: str, model: str) -> str | None:
+        """Return the present role of a version in a deployment; None if it has none there."""
+        try:
+            return self.get(name).roles.get(model)
+        except MissingError:
+            return None
 
 
 def deployment_missing(name: str) -> MissingError:

@@ -1,0 +1,168 @@
+"""Whether the mean of a stream of numbers changed: ADWIN, in memory that grows with the logarithm of the stream.
+
+Knows no model and no deployment, and imports no torch. Bifet and Gavaldà, "Learning from Time-Changing Data with
+Adaptive Windowing", SDM 2007: the window of what was seen is kept as an exponential histogram, and an alarm is that
+some cut parts it into two whose means differ by more than chance allows. After an alarm the window begins anew, so that
+one change makes one alarm. The positions of the alarms are those of river 0.26.1 (`river.drift.ADWIN`), which the tests
+hold it to.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["DELTA", "Adwin", "Change"]
+
+DELTA = 0.002
+"""How likely an alarm is, at each check, though nothing changed; the bound of the paper holds it well below."""
+_CHECK_EVERY = 32
+_MIN_WIDTH = 10
+_MIN_PART = 5
+_BUCKETS = 5
+"""A row of the histogram that has one more than these merges its two oldest into one of the next row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """An alarm: the mean of the older part of the window and of the newer, and how many numbers each had."""
+
+    before: float
+    after: float
+    older: int
+    newer: int
+    at: int
+    """How many numbers had been seen of the stream."""
+
+
+@dataclass(slots=True)
+class _Bucket:
+    """The sum of some numbers, and the sum of their squared distances from their mean."""
+
+    total: float
+    spread: float
+
+
+@dataclass(slots=True)
+class Adwin:
+    """A window over the newest numbers of a stream, as long as their mean seems to be one.
+
+    `rows[n]` holds buckets of 2**n numbers, the oldest first; the last row is the oldest.
+    """
+
+    delta: float = DELTA
+    check_every: int = _CHECK_EVERY
+    seen: int = 0
+    width: int = 0
+    total: float = 0.0
+    spread: float = 0.0
+    rows: list[list[_Bucket]] = field(default_factory=lambda: [[]])
+
+    @property
+    def mean(self) -> float:
+        """The mean of the window; 0 while it is empty."""
+        return self.total / self.width if self.width else 0.0
+
+    def update(self, value: float) -> Change | None:
+        """Take in a number; return a change if one shows, which is looked for at every `check_every`-th number."""
+        if self.width:
+            self.spread += self.width * (value - self.total / self.width) ** 2 / (self.width + 1)
+        self.seen += 1
+        self.width += 1
+        self.total += value
+        self.rows[0].append(_Bucket(value, 0.0))
+        if len(self.rows[0]) > _BUCKETS:
+            self._merge()
+        if self.width % self.check_every or self.width <= _MIN_WIDTH:
+            return None
+        return self._look()
+
+    def state(self) -> dict[str, Any]:
+        """Return all there is to go on with later, as JSON: some hundred numbers after a million."""
+        return {
+            "seen": self.seen,
+            "width": self.width,
+            "total": self.total,
+            "spread": self.spread,
+            "rows": [[[bucket.total, bucket.spread] for bucket in row] for row in self.rows],
+        }
+
+    @classmethod
+    def restored(cls, state: dict[str, Any], *, delta: float = DELTA, check_every: int = _CHECK_EVERY) -> Adwin:
+        """Return a window that goes on where `state` was taken."""
+        return cls(
+            delta=delta,
+            check_every=check_every,
+            seen=state["seen"],
+            width=state["width"],
+            total=state["total"],
+            spread=state["spread"],
+            rows=[[_Bucket(total, spread) for total, spread in row] for row in state["rows"]],
+        )
+
+    def _merge(self) -> None:
+        """Make one bucket of the next row of the two oldest of each row that is too long."""
+        for level, row in enumerate(self.rows):
+            if len(row) <= _BUCKETS:
+                return
+            size = 2**level
+            first, second = row[0], row[1]
+            del row[:2]
+            between = size * (first.total / size - second.total / size) ** 2 / 2
+            merged = _Bucket(first.total + second.total, first.spread + second.spread + between)
+            if level + 1 == len(self.rows):
+                self.rows.append([merged])
+                return
+            self.rows[level + 1].append(merged)
+
+    def _look(self) -> Change | None:
+        """Drop the oldest bucket for as long as some cut of the window parts it; what is left is the newer part."""
+        older, older_total = 0, 0.0
+        while self._parts():
+            size, total = self._drop()
+            older += size
+            older_total += total
+        if not older:
+            return None
+        change = Change(older_total / older, self.mean, older, self.width, self.seen)
+        self.width, self.total, self.spread, self.rows = 0, 0.0, 0.0, [[]]
+        return change
+
+    def _parts(self) -> bool:
+        """Whether at some cut the means of the older and the newer part differ by more than the bound."""
+        log_term = math.log(2 * math.log(self.width) / self.delta)
+        variance = self.spread / self.width
+        older, older_total = 0, 0.0
+        for size, bucket in self._buckets():
+            older += size
+            older_total += bucket.total
+            newer = self.width - older
+            if newer < _MIN_PART:
+                return False
+            if older < _MIN_PART:
+                continue
+            harmonic = 1 / (older - _MIN_PART + 1) + 1 / (newer - _MIN_PART + 1)
+            bound = math.sqrt(2 * harmonic * variance * log_term) + 2 / 3 * log_term * harmonic
+            if abs(older_total / older - (self.total - older_total) / newer) > bound:
+                return True
+        return False
+
+    def _buckets(self) -> Iterator[tuple[int, _Bucket]]:
+        """Yield the buckets, oldest first, and how many numbers each holds."""
+        for level in range(len(self.rows) - 1, -1, -1):
+            for bucket in self.rows[level]:
+                yield 2**level, bucket
+
+    def _drop(self) -> tuple[int, float]:
+        """Forget the oldest bucket; return how many numbers it held, and their sum."""
+        size, bucket = 2 ** (len(self.rows) - 1), self.rows[-1].pop(0)
+        self.width -= size
+        self.total -= bucket.total
+        between = size * self.width * (bucket.total / size - self.total / self.width) ** 2 / (size + self.width)
+        # Rounding may leave less than nothing where all numbers were alike.
+        self.spread = max(0.0, self.spread - bucket.spread - between)
+        while len(self.rows) > 1 and not self.rows[-1]:
+            self.rows.pop()
+        return size, bucket.total

@@ -1,0 +1,228 @@
+"""The sums behind the figures: reports counted by the minute, and versions watched. Knows no thread and no lock.
+
+Whoever holds a ledger sees to it that one at a time uses it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from lmaas_server.engine.learning.drift import Change
+from lmaas_server.records import DetectorRecord, Json, ObservationRecord
+from lmaas_server.services.figures import Tally
+from lmaas_server.services.watching import Signal, Watch
+
+__all__ = ["Agreed", "Answered", "Failed", "Found", "Labelled", "Ledger", "Predicted", "Report", "Totals"]
+
+_MINUTE = 60
+_MAX_WATCHES = 1000
+"""Beyond these, watches that stand still are read from the database again when they are needed."""
+
+
+class Predicted(NamedTuple):
+    """A request that was answered."""
+
+    deployment: str
+    model: str
+    role: str
+    now: float
+    rows: int
+    row_errors: int
+    seconds: float
+    confidences: Sequence[float]
+
+
+class Answered(NamedTuple):
+    """The same, as the outputs themselves."""
+
+    deployment: str
+    model: str
+    role: str
+    now: float
+    outputs: Sequence[Json]
+    seconds: float
+
+
+class Failed(NamedTuple):
+    """A request that was not answered."""
+
+    deployment: str
+    model: str
+    role: str
+    now: float
+
+
+class Labelled(NamedTuple):
+    """An item of feedback."""
+
+    deployment: str
+    model: str
+    now: float
+    right: bool | None
+    kind: str
+    value: object
+
+
+class Agreed(NamedTuple):
+    """A shadow's comparison."""
+
+    deployment: str
+    model: str
+    now: float
+    compared: int
+    agreed: int
+
+
+Report = Predicted | Answered | Failed | Labelled | Agreed
+
+
+class Found(NamedTuple):
+    """A signal that changed."""
+
+    deployment: str
+    model: str
+    signal: Signal
+    change: Change
+    requests: int
+    now: float
+
+
+@dataclass(slots=True)
+class Totals:
+    """What a deployment has answered since this process began."""
+
+    requests: int = 0
+    rows: int = 0
+    row_errors: int = 0
+    seconds: float = 0.0
+
+
+class Ledger:
+    """What was counted and is not written yet, and the watches over champions."""
+
+    def __init__(
+        self, *, role: Callable[[str, str], str | None], kept: Callable[[str], Sequence[DetectorRecord]]
+    ) -> None:
+        """`role` tells the present role of a version, `kept` what was remembered of a deployment's watches."""
+        self._role = role
+        self._kept = kept
+        self._tallies: dict[tuple[str, str, bool, int], Tally] = {}
+        self._watches: dict[tuple[str, str], Watch] = {}
+        self._moved: set[tuple[str, str]] = set()
+        self._found: list[Found] = []
+        self.totals: dict[str, Totals] = {}
+
+    def __repr__(self) -> str:
+        return f"Ledger({len(self._tallies)} spans, {len(self._watches)} watches)"
+
+    def count(self, report: Report) -> None:
+        """Add a report to the sums."""
+        match report:
+            case Answered():
+                self._count_predicted(_looked_through(report))
+            case Predicted():
+                self._count_predicted(report)
+            case Failed(deployment, model, role, now):
+                self._tally(deployment, model, now, shadow=role == "shadow").errors += 1
+            case Labelled():
+                self._count_labelled(report)
+            case Agreed(deployment, model, now, compared, agreed):
+                tally = self._tally(deployment, model, now, shadow=True)
+                tally.compared += compared
+                tally.agreed += agreed
+
+    def watch(self, deployment: str, model: str) -> Watch:
+        """Return the watch over a version, a new one if there was none."""
+        key = (deployment, model)
+        watch = self._watches.get(key)
+        if watch is None:
+            kept = next((one for one in self._kept(deployment) if one.model == model), None)
+            watch = self._watches[key] = Watch() if kept is None else Watch.restored(kept.state)
+        return watch
+
+    def records(self, deployment: str | None = None) -> list[ObservationRecord]:
+        """Return the sums that are not written yet, of one deployment or all."""
+        return [
+            tally.record(name, model, shadow=shadow, begin=begin)
+            for (name, model, shadow, begin), tally in self._tallies.items()
+            if deployment in {None, name}
+        ]
+
+    def moved(self, now: float) -> list[DetectorRecord]:
+        """Return the watches that have seen something since they were written."""
+        return [
+            DetectorRecord(deployment=key[0], model=key[1], state=self._watches[key].state(), updated_at=now)
+            for key in self._moved
+        ]
+
+    def written(self) -> None:
+        """Begin new sums: those of `records` and `moved` are in the database."""
+        if len(self._watches) > _MAX_WATCHES:
+            self._watches = {key: self._watches[key] for key in self._moved}
+        self._tallies, self._moved = {}, set()
+
+    def take_found(self) -> list[Found]:
+        """Return the changes that nobody was told of."""
+        found, self._found = self._found, []
+        return found
+
+    def forget(self, deployment: str) -> None:
+        """Drop all that is about a deployment."""
+        self._tallies = {key: tally for key, tally in self._tallies.items() if key[0] != deployment}
+        self._watches = {key: watch for key, watch in self._watches.items() if key[0] != deployment}
+        self._moved = {key for key in self._moved if key[0] != deployment}
+        self._found = [one for one in self._found if one.deployment != deployment]
+        self.totals.pop(deployment, None)
+
+    def _tally(self, deployment: str, model: str, now: float, *, shadow: bool = False) -> Tally:
+        key = (deployment, model, shadow, int(now) // _MINUTE * _MINUTE)
+        tally = self._tallies.get(key)
+        if tally is None:
+            tally = self._tallies[key] = Tally()
+        return tally
+
+    def _count_predicted(self, report: Predicted) -> None:
+        deployment, model, role, now, rows, row_errors, seconds, confidences = report
+        tally = self._tally(deployment, model, now, shadow=role == "shadow")
+        tally.predicted(rows=rows, row_errors=row_errors, seconds=seconds, confidences=confidences)
+        if role == "shadow":
+            return
+        total = self.totals.setdefault(deployment, Totals())
+        total.requests += 1
+        total.rows += rows
+        total.row_errors += row_errors
+        total.seconds += seconds
+        if role == "champion":
+            watch = self.watch(deployment, model)
+            # One number a request, however many rows it has: a watch costs the same for a row and for a thousand.
+            change = watch.requested(sum(confidences) / len(confidences) if confidences else None)
+            self._seen(report, watch, "confidence", change)
+
+    def _count_labelled(self, report: Labelled) -> None:
+        tally = self._tally(report.deployment, report.model, report.now)
+        tally.labelled_as(right=report.right, kind=report.kind, value=report.value)
+        # A label of a version that has been replaced tells nothing of the one that serves.
+        if report.right is not None and self._role(report.deployment, report.model) == "champion":
+            watch = self.watch(report.deployment, report.model)
+            self._seen(report, watch, "error", watch.labelled(right=report.right))
+
+    def _seen(self, report: Predicted | Labelled, watch: Watch, signal: Signal, change: Change | None) -> None:
+        self._moved.add((report.deployment, report.model))
+        if change is not None:
+            self._found.append(Found(report.deployment, report.model, signal, change, watch.requests, report.now))
+
+
+def _looked_through(report: Answered) -> Predicted:
+    outputs = report.outputs
+    return Predicted(
+        report.deployment,
+        report.model,
+        report.role,
+        report.now,
+        len(outputs),
+        sum("error" in output for output in outputs),
+        report.seconds,
+        [score for output in outputs if type(score := output.get("score")) is float],
+    )
