@@ -32,6 +32,8 @@ if TYPE_CHECKING:
         ChecksumError,
         ConflictError,
         DeploymentFailedError,
+        FeedbackBufferError,
+        FeedbackItemError,
         InternalServerError,
         InvalidRequestError,
         JobFailedError,
@@ -43,6 +45,8 @@ if TYPE_CHECKING:
         RateLimitError,
         UnprocessableEntityError,
     )
+    from lmaas.resources._async_buffer import AsyncFeedbackBuffer
+    from lmaas.resources._buffer import FeedbackBuffer
 
 __all__ = [
     "APIConnectionError",
@@ -50,6 +54,7 @@ __all__ = [
     "APIResponseValidationError",
     "APIStatusError",
     "APITimeoutError",
+    "AsyncFeedbackBuffer",
     "AsyncItems",
     "AsyncLMaaS",
     "AsyncStream",
@@ -59,6 +64,9 @@ __all__ = [
     "ChecksumError",
     "ConflictError",
     "DeploymentFailedError",
+    "FeedbackBuffer",
+    "FeedbackBufferError",
+    "FeedbackItemError",
     "InternalServerError",
     "InvalidRequestError",
     "Items",
@@ -78,10 +86,12 @@ __all__ = [
 ]
 
 _HOMES = {
+    "AsyncFeedbackBuffer": "lmaas.resources._async_buffer",
     "AsyncItems": "lmaas._listing",
     "AsyncLMaaS": "lmaas.client",
     "AsyncStream": "lmaas._stream",
     "CallOptions": "lmaas._request",
+    "FeedbackBuffer": "lmaas.resources._buffer",
     "Items": "lmaas._listing",
     "LMaaS": "lmaas.client",
     "RawResponse": "lmaas._flow",

@@ -373,6 +373,7 @@ class Verbs(Resource[DriverT], Generic[DriverT]):
         optimizer: types.Optimizer | dict[str, Any] | str | None = None,
         epochs: int | None = None,
         gate: types.Gate | dict[str, Any] | None = None,
+        max_source_share: float | None = None,
         promote: Literal["auto", "canary", "manual"] | None = None,
         dry_run: bool | None = None,
         seed: int | None = None,
@@ -386,10 +387,12 @@ class Verbs(Resource[DriverT], Generic[DriverT]):
         Args:
             deployment: The deployment or its name.
             strategy: `replay_distill` (the default: learns the new without forgetting the old), `finetune` (forgets),
-                `retrain` (from scratch, on everything), `consolidate`.
+                `retrain` (from scratch, on the data and all feedback that still stands), `consolidate`.
             optimizer: As for `train`.
             epochs: Of the strategies `finetune`, `retrain` and `consolidate`.
             gate: What the candidate must show; `Gate(enabled=False)` lets everything pass.
+            max_source_share: How much of the feedback may come from one `source` where several speak, by default a
+                half; what is beyond is counted in the result as `capped` and waits. 1 is no limit.
             promote: At once, as a canary, or by hand.
             dry_run: Learn and measure, and change nothing.
             seed: Same feedback, same request, same seed: the same weights.
@@ -403,6 +406,7 @@ class Verbs(Resource[DriverT], Generic[DriverT]):
             optimizer=optimizer,
             epochs=epochs,
             gate=gate,
+            max_source_share=max_source_share,
             promote=promote,
             dry_run=dry_run,
             seed=seed,

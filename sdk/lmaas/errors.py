@@ -19,7 +19,9 @@
     ├── InvalidRequestError             wrong before anything is sent; also a ValueError
     ├── JobFailedError                  job
     ├── JobTimeoutError                 job; also a TimeoutError
-    └── DeploymentFailedError           deployment
+    ├── DeploymentFailedError           deployment
+    ├── FeedbackItemError               item, cause: why one item of a buffer was not stored
+    └── FeedbackBufferError             errors: those of a buffer, all together
 
 All pickle. `str()` names the request id and never holds a secret.
 """
@@ -27,7 +29,7 @@ All pickle. `str()` names the request id and never holds a secret.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
@@ -35,6 +37,7 @@ from lmaas._redact import redacted_headers, redacted_url
 
 if TYPE_CHECKING:  # saves every program that never sees a failed job the loading of pydantic
     from lmaas.types.deployments import Deployment
+    from lmaas.types.feedback import FeedbackItem
     from lmaas.types.jobs import Job
 
 BODY_SHOWN = 4096
@@ -260,3 +263,39 @@ class DeploymentFailedError(LMaaSError):
     def __init__(self, message: str, *, deployment: Deployment) -> None:
         super().__init__(message)
         self.deployment = deployment
+
+
+class FeedbackItemError(LMaaSError):
+    """One item that was given to a buffer is not stored: `item`, and why.
+
+    `cause` is the error of the whole call, where it was that and not the item: no connection, no permission.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        item: FeedbackItem,
+        code: str | None = None,
+        param: str | None = None,
+        cause: Exception | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.item = item
+        self.code = code if cause is None else getattr(cause, "code", None)
+        self.param = param
+        self.cause = cause
+        self.request_id = getattr(cause, "request_id", None)
+
+
+class FeedbackBufferError(LMaaSError):
+    """Items that were given to a buffer are not stored; `errors` has one for each, in the order they were given."""
+
+    code = "feedback_not_stored"
+
+    def __init__(self, errors: Sequence[FeedbackItemError], *, left: int = 0) -> None:
+        self.errors = tuple(errors)
+        first = self.errors[0]
+        more = f", and {left:,} more are still waiting" if left else ""
+        what = f"{len(self.errors):,} item{'s' * (len(self.errors) != 1)} of feedback could not be stored{more}"
+        super().__init__(f"{what}; the first, {first.item.kind} on {first.item.prediction_id}: {first.message}")

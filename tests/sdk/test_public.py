@@ -19,6 +19,7 @@ PUBLIC = [
     "APIResponseValidationError",
     "APIStatusError",
     "APITimeoutError",
+    "AsyncFeedbackBuffer",
     "AsyncItems",
     "AsyncLMaaS",
     "AsyncStream",
@@ -28,6 +29,9 @@ PUBLIC = [
     "ChecksumError",
     "ConflictError",
     "DeploymentFailedError",
+    "FeedbackBuffer",
+    "FeedbackBufferError",
+    "FeedbackItemError",
     "InternalServerError",
     "InvalidRequestError",
     "Items",
@@ -52,7 +56,7 @@ NOUNS = {
     "models": "delete delete_alias list retrieve set_alias weights",
     "deployments": "create delete list retrieve revisions rollback update wait",
     "predictions": "create list retrieve",
-    "feedback": "create delete list retract retrieve",
+    "feedback": "buffer create delete list retract retrieve",
 }
 
 

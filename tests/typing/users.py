@@ -6,9 +6,12 @@ from collections.abc import Coroutine, Sequence
 from typing import Any, TypeAlias, TypeVar, assert_type
 
 from lmaas import (
+    AsyncFeedbackBuffer,
     AsyncItems,
     AsyncLMaaS,
     AsyncStream,
+    FeedbackBuffer,
+    FeedbackItemError,
     Items,
     LMaaS,
     RawResponse,
@@ -119,6 +122,22 @@ async def async_raw(client: AsyncLMaaS) -> None:
     assert_type(await client.feedback.with_raw_response("pred-1", labels=1), RawResponse[list[Feedback]])
 
 
+def blocking_buffer(client: LMaaS, prediction: Prediction) -> None:
+    with client.feedback.buffer(max_items=100, max_age=0.5, source="app") as send:
+        assert_type(send, FeedbackBuffer)
+        send(prediction, labels=[1, None], source="ann")
+        assert_type(send.errors, tuple[FeedbackItemError, ...])
+        send.flush()
+    assert_type(client.feedback.list(applied="digits@3", kind="label", source="ann"), Items[Feedback])
+
+
+async def async_buffer(client: AsyncLMaaS, prediction: Prediction) -> None:
+    async with client.feedback.buffer(on_error=print) as send:
+        assert_type(send, AsyncFeedbackBuffer)
+        await send(prediction, ratings=[1, -1])
+        await send.flush()
+
+
 def clients(blocking: LMaaS, awaited: AsyncLMaaS) -> None:
     assert_type(blocking.with_options(timeout=3.0, max_retries=0), LMaaS)
     assert_type(awaited.with_options(deadline=None), AsyncLMaaS)
@@ -131,4 +150,6 @@ def mistakes_are_found(client: LMaaS) -> None:
     client.train("ds-1")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     client.jobs.list(status="runing")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     client.update("reader", strategy=3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    with client.feedback.buffer() as send:
+        send("pred-1", lables=[1])  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     client.jobs.retrieve(3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias, TypedDict, cast
 
 from lmaas import types
-from lmaas._arrays import as_array, is_rows, plain
+from lmaas._arrays import is_rows, plain
 from lmaas._encode import checked
 from lmaas.errors import InvalidRequestError
 from lmaas.resources._ids import PredictionRef, id_of
 
 Rows: TypeAlias = Any
-"""One value, or a list or array of one value per row, None where there is nothing to say."""
+"""One value, or a list or array of one value per row, None or NaN where there is nothing to say."""
 
 KINDS = {
     "labels": "label",
@@ -55,6 +55,54 @@ class Statement:
         )
 
 
+class Said(TypedDict, total=False):
+    """The one thing that is said of a prediction, and what goes with it: the keywords of `client.feedback`.
+
+    Attributes:
+        labels: The right classes or values: one, or a list or array of one per row. None or NaN: no comment.
+        ratings: 1 or True where the answer was good, -1 or False where it was not; as `labels`.
+        preferred: Another prediction for the same inputs that is better than this one.
+        demonstrations: The right texts; as `labels`.
+        metric: Numbers observed later, by name.
+        comments: Free text; as `labels`.
+        indices: The rows spoken of, where not all are.
+        weight: How much each item counts in learning; omitted, 1.
+        source: Who says so.
+        metadata: Up to 32 free words stored with each item.
+    """
+
+    labels: Rows
+    ratings: Rows
+    preferred: PredictionRef | None
+    demonstrations: Rows
+    metric: Mapping[str, float] | None
+    comments: Rows
+    indices: Sequence[int] | None
+    weight: float | None
+    source: str | None
+    metadata: dict[str, str] | None
+
+
+def items_said(prediction: PredictionRef, said: Said, *, key: str) -> list[types.FeedbackItem]:
+    """Return the items for the keywords of `client.feedback`; their ids come from `key`.
+
+    Raises:
+        InvalidRequestError: As `items_of` does, or for a keyword that there is none of.
+    """
+    unknown = said.keys() - Said.__annotations__.keys()
+    if unknown:
+        raise InvalidRequestError(f"feedback has no argument {min(unknown)!r}", param=min(unknown))
+    statement = Statement(
+        prediction=prediction,
+        indices=said.get("indices"),
+        weight=said.get("weight"),
+        source=said.get("source"),
+        metadata=said.get("metadata"),
+        key=key,
+    )
+    return items_of(statement, {name: said.get(name) for name in (*KINDS, "metric")})
+
+
 def items_of(statement: Statement, given: Mapping[str, Rows]) -> list[types.FeedbackItem]:
     """Return the items for the one keyword that was given.
 
@@ -86,6 +134,7 @@ def _by_row(statement: Statement, name: str, value: Rows) -> tuple[Sequence[int]
     """Return the rows spoken of and what is said of each."""
     rows = len(statement.prediction) if isinstance(statement.prediction, types.Prediction) else None
     values = _values(value)
+    values = None if values is None else _without_gaps(name, values)
     indices = statement.indices
     if indices is not None:
         indices = [int(plain(index)) for index in indices]
@@ -115,12 +164,42 @@ def _values(value: Rows) -> Sequence[Any] | None:
         return None
     if is_rows(value):
         return [_plain_row(row) for row in value]
-    if as_array(value) is None:
-        return None
     for name in ("detach", "to_numpy"):
         convert = getattr(value, name, None)
         value = convert() if callable(convert) else value
-    return cast("list[Any]", value.tolist())
+    if not hasattr(value, "tolist") and hasattr(value, "__array__"):
+        value = value.__array__()
+    return cast("list[Any]", value.tolist()) if hasattr(value, "tolist") else None
+
+
+def _without_gaps(name: str, values: Sequence[Any]) -> list[Any]:
+    """Return the values with None for what frames and arrays have where there is none: NaN, NaT, `pandas.NA`.
+
+    Whole numbers that NaN made floats of are whole numbers again: no model has a class 3.0 beside 1 and 2.
+    """
+    found = [None if _is_gap(value) else value for value in values]
+    for row, value in enumerate(found):
+        if any(_is_gap(part) for part in _parts(value)):
+            raise InvalidRequestError(
+                f"{name}[{row}] holds NaN beside numbers; a row is said whole, or None", param=f"{name}[{row}]"
+            )
+    made_floats = any(isinstance(value, float) for value in values if _is_gap(value))
+    if made_floats and all(value is None or (isinstance(value, float) and value.is_integer()) for value in found):
+        return [None if value is None else int(value) for value in found]
+    return found
+
+
+def _parts(value: Any) -> Sequence[Any]:
+    return value if is_rows(value) else ()
+
+
+def _is_gap(value: Any) -> bool:
+    """Return whether a value stands for none: what is unlike itself, and a list of nothing but such."""
+    if parts := _parts(value):
+        return all(_is_gap(part) for part in parts)
+    if value is None or type(value).__name__ in {"NAType", "NaTType"}:
+        return True
+    return isinstance(value, float) and value != value  # noqa: PLR0124 - that is what NaN is
 
 
 def _plain_row(row: Any) -> Any:

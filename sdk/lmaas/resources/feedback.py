@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, Literal, Unpack
 
 from lmaas import types
@@ -11,26 +11,28 @@ from lmaas._encode import checked, encoded
 from lmaas._flow import DriverT, Raw, Resource, call, endpoint
 from lmaas._listing import Listing, list_query, listing
 from lmaas._request import CallOptions, Flow, Request, mint_key
+from lmaas.errors import FeedbackItemError
+from lmaas.resources._buffer import buffering
 from lmaas.resources._ids import (
     JSON_CONTENT,
     DeploymentRef,
     FeedbackRef,
+    ModelRef,
     PredictionRef,
     derived,
     id_of,
+    model_id,
     segment,
     with_key,
 )
-from lmaas.resources._statements import Rows, Statement, items_of
-
-PATH = "/v1/feedback"
-BATCH = 10_000
-"""Items in one request; more travel in several, each stored whole or not at all."""
+from lmaas.resources._outbox import BATCH, PATH, BufferPlan
+from lmaas.resources._statements import Rows, Said, items_said
 
 Kind = Literal["label", "rating", "preference", "demonstration", "metric", "comment"]
 
 
 def _stored(items: Sequence[types.FeedbackItem], options: CallOptions) -> Flow[builtins.list[types.Feedback]]:
+    # More than fit in one request travel in several, each stored whole or not at all.
     stored: list[types.Feedback] = []
     for start in range(0, len(items), BATCH):
         part = options if len(items) <= BATCH else derived(options, str(start))
@@ -69,7 +71,8 @@ class Feedbacks(Resource[DriverT], Generic[DriverT]):
 
         Args:
             prediction: The prediction or its id; the server kept the inputs.
-            labels: The right classes or values: one, or a list or array of one per row with None for no comment.
+            labels: The right classes or values: one, or a list, array, tensor or series of one per row. None and NaN
+                say nothing of their row.
             ratings: 1 or True where the answer was good, -1 or False where it was not; as `labels`.
             preferred: Another prediction for the same inputs that is better than this one.
             demonstrations: The right texts; as `labels`.
@@ -88,23 +91,55 @@ class Feedbacks(Resource[DriverT], Generic[DriverT]):
             InvalidRequestError: Not one of the kinds was given, or not one value for each row; nothing was sent.
         """
         key = options.get("idempotency_key") or mint_key()
-        statement = Statement(
-            prediction=prediction,
-            indices=indices,
-            weight=weight,
-            source=source,
-            metadata=metadata,
-            key=key,
-        )
-        said = {
+        said: Said = {
             "labels": labels,
             "ratings": ratings,
             "preferred": preferred,
             "demonstrations": demonstrations,
             "metric": metric,
             "comments": comments,
+            "indices": indices,
+            "weight": weight,
+            "source": source,
+            "metadata": metadata,
         }
-        return _stored(items_of(statement, said), with_key(options, key))
+        return _stored(items_said(prediction, said, key=key), with_key(options, key))
+
+    @buffering
+    def buffer(
+        self,
+        *,
+        max_items: int = 500,
+        max_age: float = 1.0,
+        max_waiting: int = 10_000,
+        on_error: Callable[[FeedbackItemError], object] | None = None,
+        source: str | None = None,
+        **options: Unpack[CallOptions],
+    ) -> BufferPlan:
+        """Return a buffer: it takes feedback at once and sends it in batches, and waits for all of it at its end.
+
+            with client.feedback.buffer() as send:
+                for prediction, label in later:
+                    send(prediction, labels=label)
+
+        Args:
+            max_items: Items in a batch, which goes as soon as it is full.
+            max_age: Seconds an item waits for others, at most.
+            max_waiting: Items on their way, at most: where there are so many, `send` waits for room.
+            on_error: Called with the error of each item that could not be stored, as it comes; omitted, flushing and
+                the end of the block raise them all as a `FeedbackBufferError`. A batch that cannot be sent at all is
+                tried again as every call is, then each of its items has an error.
+            source: Who says so, where `send` is not told.
+            **options: extra_headers, timeout of each batch.
+        """
+        return BufferPlan(
+            max_items=max_items,
+            max_age=max_age,
+            max_waiting=max_waiting,
+            on_error=on_error,
+            source=source,
+            options=options,
+        )
 
     @endpoint
     def create(
@@ -152,20 +187,36 @@ class Feedbacks(Resource[DriverT], Generic[DriverT]):
         *,
         deployment: DeploymentRef | None = None,
         prediction: PredictionRef | None = None,
-        applied: bool | None = None,
+        applied: bool | ModelRef | None = None,
+        kind: Kind | None = None,
+        source: str | None = None,
         after: str | None = None,
         limit: int | None = None,
         order: Literal["asc", "desc"] | None = None,
         **options: Unpack[CallOptions],
     ) -> Listing[types.Feedback]:
-        """List all feedback, newest first, `limit` to a page; `applied`: whether a version has learned from it."""
+        """List all feedback, newest first, `limit` to a page.
+
+        Args:
+            deployment: On predictions of this one.
+            prediction: On this one.
+            applied: Whether a version has learned from it; or the version that has: `applied="digits@3"`.
+            kind: Of this kind.
+            source: From this source.
+            after: Begin after this id.
+            limit: Items to a page, 1 to 1,000.
+            order: By time; `desc` is the newest first.
+            **options: extra_headers, timeout.
+        """
         query = list_query(
             after=after,
             limit=limit,
             order=order,
             deployment=None if deployment is None else id_of(deployment),
             prediction=None if prediction is None else id_of(prediction),
-            applied=applied,
+            applied=applied if applied is None or isinstance(applied, bool) else model_id(applied),
+            kind=kind,
+            source=source,
         )
         return Listing(PATH, types.Page[types.Feedback], query, options)
 
