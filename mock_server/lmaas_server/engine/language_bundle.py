@@ -4,6 +4,7 @@ bundle.json            what the model is and takes, how it was made, its metrics
 weights.safetensors    the network's weights, adapters merged into them
 config.json            the network's configuration, as transformers writes it
 tokenizer.json, tokenizer_config.json    tokens, and the chat template
+buffers.safetensors    texts kept for learning from feedback and for the promotion gate
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from lmaas_server.engine.data.tokens import Tokens
 from lmaas_server.errors import InvalidError
 
 TASK = "generation"
+BUFFERS = "buffers.safetensors"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -35,6 +37,8 @@ class LanguageBundle:
     weights: dict[str, Tensor]
     training: Json = field(default_factory=dict)
     metrics: Json = field(default_factory=dict)
+    buffers: dict[str, Tensor] = field(default_factory=dict)
+    buffers_info: Json = field(default_factory=dict)
 
     def __repr__(self) -> str:
         return f"LanguageBundle({self.config['model_type']}, {self.parameters:,} parameters, {self.tokens!r})"
@@ -58,6 +62,7 @@ def save_language_bundle(bundle: LanguageBundle, directory: Path) -> None:
         "metrics": bundle.metrics,
         "parameters": bundle.parameters,
         "weights_sha256": hashlib.sha256(weights).hexdigest(),
+        "buffers": bundle.buffers_info,
     }
     files = {
         "weights.safetensors": weights,
@@ -65,6 +70,8 @@ def save_language_bundle(bundle: LanguageBundle, directory: Path) -> None:
         **bundle.tokens.files(),
         "bundle.json": json.dumps(about, indent=1).encode(),
     }
+    if bundle.buffers:
+        files[BUFFERS] = save(bundle.buffers)
     write_directory(directory, files)
 
 

@@ -11,7 +11,9 @@ from lmaas.types import (
     ConstantSchedule,
     CosineSchedule,
     CrossEntropy,
+    Gate,
     TrainingRequest,
+    UpdateRequest,
     Validation,
 )
 from lmaas_server.engine.architectures import causal_lm
@@ -20,7 +22,7 @@ from lmaas_server.engine.data.plain_text import is_running
 from lmaas_server.engine.registry import OPTIMIZER_STATES
 from lmaas_server.errors import InvalidError
 
-__all__ = ["asks_for_language", "check_readable", "plan_language", "row_tokens"]
+__all__ = ["asks_for_language", "check_readable", "plan_language", "plan_language_update", "row_tokens"]
 
 Json = dict[str, Any]
 TASK = "generation"
@@ -36,6 +38,10 @@ _RATES = ((1_000_000, 3e-3), (20_000_000, 1e-3), (200_000_000, 3e-4))
 """Learning rates for models of up to so many weights: what is small takes and needs larger steps."""
 _LARGE_RATE, _ADAPTERS_RATE = 1e-4, 3e-3
 _VALIDATION = 0.1
+KL_BUDGET, BETA = 8.0, 0.1
+"""Of an update: nats a text, and how dear a nat is against the wish to please (learning.md)."""
+MAX_ANCHOR_DROP = 0.15
+"""Nats a token, 16 % of perplexity: by so much learning.md lets base text become dearer."""
 _FEW_ROWS = 20
 
 
@@ -99,6 +105,21 @@ def plan_language(
     _check_plan(plan)
     _check_memory(plan, base_models, memory_limit_bytes)
     return plan
+
+
+def plan_language_update(request: UpdateRequest) -> UpdateRequest:
+    """Fill every default of a request to update a language model; its gate counts in nats a token."""
+    gate = request.gate or Gate()
+    if "max_anchor_drop" not in gate.model_fields_set:
+        gate = gate.model_copy(update={"max_anchor_drop": MAX_ANCHOR_DROP})
+    return request.model_copy(
+        update={
+            "seed": request.seed or 0,
+            "gate": gate,
+            "kl_budget": request.kl_budget or KL_BUDGET,
+            "beta": request.beta or BETA,
+        }
+    )
 
 
 def _epochs(rows: int, batch_size: int) -> int:

@@ -82,7 +82,8 @@ class Gate(WireRequest):
     """What a candidate must show before it is promoted; the defaults are those of the promotion gate.
 
     `max_anchor_drop`: points of accuracy (0.01 is one point) the anchor holdout may lose, at the one-sided
-    `confidence` bound. `significance`: of McNemar's test on the fresh holdout.
+    `confidence` bound; of a language model nats a token, 0.15 if omitted. `significance`: of McNemar's test on the
+    fresh holdout.
     """
 
     enabled: bool = True
@@ -99,7 +100,12 @@ class UpdateRequest(WireRequest):
     strategy: Strategy = "replay_distill"
     optimizer: Optimizer | None = None
     epochs: Annotated[int, Field(ge=1, le=100_000)] | None = None
-    """Of the strategies `finetune`, `retrain` and `consolidate`."""
+    """Of the strategies `finetune`, `retrain` and `consolidate`; of language models of every one."""
+    kl_budget: Annotated[float, Field(gt=0, le=1000)] | None = None
+    """Of language models that learn from preferences or ratings: nats a text by which the candidate may differ from the
+    champion; learning ends where they are spent. Omitted, 8."""
+    beta: Annotated[float, Field(gt=0, le=100)] | None = None
+    """Of the same: how dear a nat is against the wish to please, as in DPO and KTO. Omitted, 0.1."""
     gate: Gate | None = None
     max_source_share: Annotated[float, Field(gt=0, le=1)] = 0.5
     """How much of what is learned from and judged by may come from one `source`, where several speak: what a source

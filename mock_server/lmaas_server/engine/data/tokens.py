@@ -113,6 +113,17 @@ class Tokens:
         answer = self._ended(self._continued(prompt, ids, completion))
         return Marked(ids=ids + answer, learned=[False] * len(ids) + [True] * len(answer))
 
+    def encode_answer(self, asked: str | Messages, answer: str, *, ended: bool = True) -> Marked:
+        """Return what was asked, a text or a conversation, with one answer, which alone is learned.
+
+        The token that ends a text belongs to it where the answer `ended` by itself; one that was cut off has none.
+        """
+        text = asked if isinstance(asked, str) else self._rendered(asked, ask=True)
+        ids = self.encode(text)
+        more = self._continued(text, ids, answer)
+        more = self._ended(more) if ended else more
+        return Marked(ids=ids + more, learned=[False] * len(ids) + [True] * len(more))
+
     def encode_conversation(self, messages: Messages) -> Marked:
         """Return a conversation of which every answer, with the token that ends it, is learned."""
         ids: list[int] = []

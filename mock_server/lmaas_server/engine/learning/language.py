@@ -26,6 +26,7 @@ from lmaas_server.engine.data.examples import Examples, Json
 from lmaas_server.engine.data.tokens import Tokens
 from lmaas_server.engine.language_bundle import LanguageBundle, describe_language_bundle, save_language_bundle
 from lmaas_server.engine.learning.checkpoints import State, read_checkpoint, write_checkpoint
+from lmaas_server.engine.learning.language_buffers import LanguageBuffers
 from lmaas_server.engine.learning.language_rows import IGNORED, Batch, Cut, Rows
 from lmaas_server.engine.learning.language_setup import LanguageSetup, rows_of, set_up_language
 from lmaas_server.engine.learning.optimizers import set_learning_rate
@@ -210,6 +211,7 @@ def _finish(setup: LanguageSetup, state: State, directory: Path) -> Finished:
     network = causal_lm.merged(setup.network)
     metrics: dict[str, Any] = {"train_loss": state.metrics["train_loss"], **_figures(network, setup.held)}
     request = setup.request
+    buffers = LanguageBuffers.of_training(setup)
     bundle = LanguageBundle(
         architecture=setup.architecture.model_dump(mode="json"),
         input=setup.input,
@@ -218,6 +220,8 @@ def _finish(setup: LanguageSetup, state: State, directory: Path) -> Finished:
         weights=causal_lm.state_of(network),
         training=request.model_dump(mode="json"),
         metrics=metrics,
+        buffers=buffers.tensors(),
+        buffers_info=buffers.info(),
     )
     save_language_bundle(bundle, directory)
     result = {

@@ -31,6 +31,16 @@ class Batch:
     learned: int
 
 
+def marked(batch: Batch) -> list[Marked]:
+    """Return the rows of a batch up to the last token that is learned."""
+    found = []
+    for inputs, targets in zip(batch.inputs.tolist(), batch.targets.tolist(), strict=True):
+        length = max(place for place, target in enumerate(targets) if target != IGNORED) + 1
+        learned = [target != IGNORED for target in targets[:length]]
+        found.append(Marked(ids=[*inputs[:length], targets[length - 1]], learned=[False, *learned]))
+    return found
+
+
 class Rows(Protocol):
     """What is learned: cut into batches for an epoch, or gone through once in order."""
 

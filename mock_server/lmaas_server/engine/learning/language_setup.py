@@ -105,7 +105,7 @@ def set_up_language(
     )
     if not isinstance(architecture, CausalLM) or optimizer is None or schedule is None or epochs is None:
         raise ValueError("train_language() takes a request that plan_language() has filled")
-    kept, held = _split(examples, request, validation)
+    kept, held = split_examples(examples, request, validation)
     torch.manual_seed(request.seed or 0)
     config, tokens, network = _model(architecture, kept, base)
     cut = Cut(
@@ -141,9 +141,10 @@ def rows_of(examples: Examples, tokens: Tokens, context: int, cut: Cut) -> Rows:
     return _rows(examples, tokens, context, cut)[0]
 
 
-def _split(
+def split_examples(
     examples: Examples, request: TrainingRequest, validation: Examples | None
 ) -> tuple[Examples, Examples | None]:
+    """Return the rows that a training learns and those it holds out, if it holds out any."""
     fraction = request.validation.fraction if request.validation else None
     if validation is not None or fraction is None:
         return examples, validation
