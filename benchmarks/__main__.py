@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-ALL = ("client", "training", "tasks", "language")
+ALL = ("client", "serving", "startup", "training", "tasks", "language")
 
 
 def main(names: list[str]) -> int:
