@@ -47,6 +47,7 @@ from lmaas_server.services.predictors import Predictors, loader_of
 from lmaas_server.services.pretrained import PretrainedService
 from lmaas_server.services.routing import RoutingTable
 from lmaas_server.services.sources import Sources
+from lmaas_server.services.text_feedback import TextFeedback
 from lmaas_server.services.training import TrainingService
 from lmaas_server.services.updating import UpdateService
 from lmaas_server.settings import Settings
@@ -187,6 +188,7 @@ def _wired(settings: Settings, clock: Callable[[], float]) -> tuple[Server, tupl
     table = RoutingTable(storage)
     observer = Observer(storage, role=table.role, clock=clock)
     log = PredictionLog(storage.predictions.add_many)
+    texts = TextFeedback(storage, artifacts)
     predictors = Predictors(storage, loader_of(artifacts), budget=settings.predictors_mb * MIB)
     runner, job_routes = _jobs(settings, ground, streams=streams, flush=log.flush, warm=predictors.get)
     deploying = DeployingService(storage, predictors=predictors, observer=observer, clock=clock)
@@ -231,7 +233,7 @@ def _wired(settings: Settings, clock: Callable[[], float]) -> tuple[Server, tupl
         DeploymentRoutes(deploying),
         PredictionRoutes(predicting, streams=streams),
         ExplanationRoutes(ExplainingService(routes=table, predictors=predictors, clock=clock)),
-        FeedbackRoutes(CollectingService(storage, log=log, observer=observer, clock=clock)),
+        FeedbackRoutes(CollectingService(storage, log=log, texts=texts, observer=observer, clock=clock)),
     )
     return server, routes
 

@@ -372,6 +372,8 @@ class Verbs(Resource[DriverT], Generic[DriverT]):
         strategy: Literal["replay_distill", "finetune", "retrain", "consolidate"] | None = None,
         optimizer: types.Optimizer | dict[str, Any] | str | None = None,
         epochs: int | None = None,
+        kl_budget: float | None = None,
+        beta: float | None = None,
         gate: types.Gate | dict[str, Any] | None = None,
         max_source_share: float | None = None,
         promote: Literal["auto", "canary", "manual"] | None = None,
@@ -389,7 +391,10 @@ class Verbs(Resource[DriverT], Generic[DriverT]):
             strategy: `replay_distill` (the default: learns the new without forgetting the old), `finetune` (forgets),
                 `retrain` (from scratch, on the data and all feedback that still stands), `consolidate`.
             optimizer: As for `train`.
-            epochs: Of the strategies `finetune`, `retrain` and `consolidate`.
+            epochs: Of the strategies `finetune`, `retrain` and `consolidate`; of language models of every one.
+            kl_budget: Of language models that learn from preferences or ratings: nats a text by which the candidate
+                may differ from the champion; omitted, 8.
+            beta: Of the same: how dear a nat is against the wish to please; omitted, 0.1.
             gate: What the candidate must show; `Gate(enabled=False)` lets everything pass.
             max_source_share: How much of the feedback may come from one `source` where several speak, by default a
                 half; what is beyond is counted in the result as `capped` and waits. 1 is no limit.
@@ -405,6 +410,8 @@ class Verbs(Resource[DriverT], Generic[DriverT]):
             strategy=strategy,
             optimizer=optimizer,
             epochs=epochs,
+            kl_budget=kl_budget,
+            beta=beta,
             gate=gate,
             max_source_share=max_source_share,
             promote=promote,

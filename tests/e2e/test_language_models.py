@@ -135,12 +135,6 @@ def test_a_text_takes_ratings_and_no_labels(lmaas_client, bot):
         lmaas_client.feedback(prediction, labels=["dog"])
 
 
-def test_language_models_do_not_learn_from_feedback_yet(lmaas_client, bot):
-    with pytest.raises(UnprocessableEntityError) as caught:
-        lmaas_client.update(bot)
-    assert caught.value.code == "update_unsupported"
-
-
 def test_a_running_text_is_learned_from_nothing_and_measured(lmaas_client, tmp_path):
     file = tmp_path / "verse.txt"
     file.write_text("the cat sat on the mat\nand ran.\n\n" * 60)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from lmaas_server.jobs.statements import decoded, pack_statements, read_statements
+from lmaas_server.jobs.statements import decoded, pack_statements, predictions_of, read_statements, read_text_statements
 from lmaas_server.records import FeedbackRecord, PredictionRecord
 
 DESCRIBED = {"kind": "tensor", "shape": [2], "dtype": "float32"}
@@ -88,3 +89,45 @@ def test_an_array_of_objects_is_never_unpickled():
 
 def test_numbers_that_are_none_are_read_as_they_were_sent():
     assert np.isnan(decoded(b'{"inputs": [[NaN, 1]]}', "application/json")[0][0])
+
+
+@pytest.fixture
+def written():
+    """Two answers to one prompt, of which the first was cut off."""
+    return {
+        name: PredictionRecord(
+            id=name,
+            deployment="d",
+            model="m@1",
+            outputs=[{"text": f" by {name}", "finish_reason": reason}],
+            rows=1,
+            created_at=1.0,
+            inputs=b'{"inputs": ["Who?"]}',
+            inputs_type="application/json",
+        )
+        for name, reason in (("ann", "length"), ("bob", "stop"))
+    }
+
+
+def about_text(kind, prediction_id, value):
+    return replace(item("a", prediction_id, 0, value), kind=kind)
+
+
+def test_a_preference_comes_with_its_prompt_and_both_texts_and_whether_each_was_ended(tmp_path, written):
+    preference = about_text("preference", "bob", {"over": "ann"})
+    assert predictions_of([preference]) == {"ann", "bob"}
+    pack_statements(tmp_path / "f", [preference], written)
+    (found,) = read_text_statements(tmp_path / "f")
+    assert (found["prompt"], found["chosen"], found["rejected"]) == ("Who?", " by bob", " by ann")
+    assert (found["chosen_ended"], found["rejected_ended"]) == (True, False)
+
+
+def test_a_rating_of_a_text_comes_with_the_text(tmp_path, written):
+    pack_statements(tmp_path / "f", [about_text("rating", "ann", 1)], written)
+    (found,) = read_text_statements(tmp_path / "f")
+    assert (found["shown"], found["shown_ended"]) == (" by ann", False)
+
+
+def test_a_preference_over_a_prediction_that_is_gone_is_not_packed(tmp_path, written):
+    del written["ann"]
+    assert pack_statements(tmp_path / "f", [about_text("preference", "bob", {"over": "ann"})], written) == []

@@ -24,7 +24,7 @@ from lmaas_server.engine.learning.train import train
 from lmaas_server.engine.learning.update import update
 from lmaas_server.engine.reports import Finished, Message, Progress, Report
 from lmaas_server.jobs.protocol import Done, Said
-from lmaas_server.jobs.statements import read_statements
+from lmaas_server.jobs.statements import read_statements, read_text_statements
 from lmaas_server.jobs.threads import training_threads, update_threads
 
 Json = dict[str, Any]
@@ -73,6 +73,9 @@ def run_update(spec: Json, control: Control) -> Iterator[Said]:
     bundle = Path(spec["bundle"])
     model = describe_bundle(bundle)
     _use_threads({"threads": update_threads(model, spec["threads"])})
+    if model["task"] == "generation":
+        yield from _handed_over(_language_update(bundle, spec, control))
+        return
     items, unreadable = read_statements(Path(spec["statements"]), model["input"])
     if unreadable:
         text = f"{unreadable:,} items of feedback are left out: the inputs of their predictions do not fit this model."
@@ -88,6 +91,21 @@ def run_update(spec: Json, control: Control) -> Iterator[Said]:
         retracted=spec["retracted"],
     )
     yield from _handed_over(reports)
+
+
+def _language_update(bundle: Path, spec: Json, control: Control) -> Iterator[Report]:
+    reports: Iterator[Report] = importlib.import_module("lmaas_server.engine.learning.language_update").update_language(
+        bundle,
+        read_text_statements(Path(spec["statements"])),
+        _read(spec["dataset"]) if spec["dataset"] else None,
+        UpdateRequest.model_validate_json(orjson.dumps(spec["request"])),
+        base=_path(spec["base"]),
+        directory=Path(spec["directory"]),
+        resume=_path(spec["resume"]),
+        control=control,
+        retracted=spec["retracted"],
+    )
+    return reports
 
 
 def _language() -> Any:

@@ -16,6 +16,7 @@ from lmaas_server.services.feedback_values import checked_value
 from lmaas_server.services.judging import is_right
 from lmaas_server.services.observing import Observer
 from lmaas_server.services.prediction_log import PredictionLog
+from lmaas_server.services.text_feedback import TextFeedback
 from lmaas_server.storage import Page, Storage
 
 __all__ = ["CollectingService"]
@@ -26,8 +27,17 @@ _VERSION = re.compile(r"[^@]+@\d+")
 class CollectingService:
     """Takes feedback in."""
 
-    def __init__(self, storage: Storage, *, log: PredictionLog, observer: Observer, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        *,
+        log: PredictionLog,
+        texts: TextFeedback,
+        observer: Observer,
+        clock: Callable[[], float],
+    ) -> None:
         self._storage = storage
+        self._texts = texts
         self._log = log
         self._observer = observer
         self._clock = clock
@@ -123,6 +133,7 @@ class CollectingService:
         self._log.flush()
         ids = dict.fromkeys(item.prediction_id for item in items if isinstance(item, FeedbackItem))
         predictions = self._storage.predictions.get_many(list(ids), inputs=False)
+        texts = self._texts.about(item for item in items if isinstance(item, FeedbackItem))
         models: dict[tuple[str, str], ModelRecord | ConflictError] = {}
         now = self._clock()
         for place, item in enumerate(items):
@@ -137,6 +148,7 @@ class CollectingService:
                 model = self._model_of(prediction, models, param=f"{prefix}prediction_id")
                 _check_row(prediction, item.index, prefix)
                 value = checked_value(item.kind, item.value, model, param=f"{prefix}value")
+                texts.check(item, value, model, param=f"{prefix}value")
             except ServiceError as exc:
                 yield exc
                 continue

@@ -7,7 +7,11 @@
 | rating        | 1 or -1, true or false                   | none: it shows no choice to judge  |
 | metric        | `{"name": ..., "value": number}`         | the same                           |
 | comment       | text                                     | the same                           |
-| preference, demonstration | about generated text only    | the same                           |
+| preference, demonstration | of generated text only       | the same                           |
+
+Of a model of texts: a rating as above; a demonstration is the text that should have been written; a preference
+`{"over": prediction_id}`, of which another row than the item's is named by `index`, or both texts by themselves,
+`{"chosen": text, "rejected": text}`.
 """
 
 from __future__ import annotations
@@ -118,11 +122,43 @@ def _comment(value: Any, _model: ModelRecord, param: str) -> str:
     return text
 
 
-def _about_text(value: Any, model: ModelRecord, param: str) -> Any:
-    kind = model.target["kind"]
-    raise _wrong(
-        param, value, f"{model.id} gives a {kind} a row; this kind is for generated text, `label` is for yours"
+def _demonstration(value: Any, model: ModelRecord, param: str) -> str:
+    _check_writes(value, model, param)
+    return _written(value, param, f"a demonstration is the text that {model.id} should have written")
+
+
+def _preference(value: Any, model: ModelRecord, param: str) -> dict[str, Any]:
+    _check_writes(value, model, param)
+    right = (
+        'a preference is {"over": "pred-..."}, another answer to the same prompt, or both texts, '
+        '{"chosen": "...", "rejected": "..."}'
     )
+    keys = value.keys() if isinstance(value, dict) else set()
+    if keys == {"chosen", "rejected"}:
+        found = {name: _written(value[name], f"{param}.{name}", right) for name in ("chosen", "rejected")}
+        if found["chosen"] == found["rejected"]:
+            raise _wrong(param, value, "the two texts are the same; neither is better")
+        return found
+    if "over" not in keys or not keys <= {"over", "index"} or not _is_text(value["over"], _MAX_LABEL):
+        raise _wrong(param, value, right)
+    if "index" in keys and (type(value["index"]) is not int or value["index"] < 0):
+        raise _wrong(f"{param}.index", value["index"], "it takes the number of a row of the other prediction, from 0")
+    return dict(value)
+
+
+def _check_writes(value: Any, model: ModelRecord, param: str) -> None:
+    kind = model.target["kind"]
+    if kind != "text":
+        right = f"{model.id} gives a {kind} a row; this kind is for generated text, `label` is for yours"
+        raise _wrong(param, value, right)
+
+
+def _written(value: Any, param: str, right: str) -> str:
+    """Return a text that can be learned: something is in it."""
+    if not _is_text(value, _MAX_TEXT) or not value.strip():
+        raise _wrong(param, value, f"{right}, of 1 to {_MAX_TEXT:,} characters that are not all spaces")
+    text: str = value
+    return text
 
 
 def _is_text(value: Any, longest: int) -> bool:
@@ -142,6 +178,6 @@ _KINDS: dict[str, _Check] = {
     "rating": _rating,
     "metric": _metric,
     "comment": _comment,
-    "preference": _about_text,
-    "demonstration": _about_text,
+    "preference": _preference,
+    "demonstration": _demonstration,
 }

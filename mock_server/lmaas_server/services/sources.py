@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import orjson
+
 from lmaas_server.engine.base_models import BaseModels
 from lmaas_server.errors import MissingError
 from lmaas_server.records import DatasetRecord, Json, ModelRecord
@@ -78,6 +82,20 @@ class Sources:
             MissingError: `model_not_found`.
         """
         return str(self._artifacts.path(bundle_key(self.model(reference, param=param))))
+
+    def origin(self, bundle: Path) -> str | None:
+        """Return what the training of a bundle began from; None where it began from nothing, or is no language model's.
+
+        Raises:
+            MissingError: `model_not_found`, `base_model_not_found`: it is gone.
+        """
+        training = orjson.loads((bundle / "bundle.json").read_bytes()).get("training", {})
+        if training.get("task") != "generation":
+            return None
+        if version := training.get("base_model"):
+            return self.bundle(version, param="base_model")
+        name = training["architecture"].get("base_model")
+        return str(self.base_models.get(name).directory) if name else None
 
 
 def described(record: DatasetRecord) -> Json:

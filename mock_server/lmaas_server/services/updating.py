@@ -12,11 +12,12 @@ from pathlib import Path
 import orjson
 
 from lmaas.types import Gate, UpdateRequest
+from lmaas_server.engine.language_planning import plan_language_update
 from lmaas_server.errors import InvalidError, MissingError
 from lmaas_server.jobs.kinds import Commit, Work
 from lmaas_server.jobs.outcome import Outcome
 from lmaas_server.jobs.runner import JobRunner
-from lmaas_server.jobs.statements import pack_statements
+from lmaas_server.jobs.statements import pack_statements, predictions_of
 from lmaas_server.records import DeploymentRecord, JobRecord, Json, ModelRecord, new_id
 from lmaas_server.services.promoting import Promoter, champion_of
 from lmaas_server.services.registering import register
@@ -26,6 +27,7 @@ from lmaas_server.storage import Artifacts, Storage
 __all__ = ["UpdateKind", "UpdateService"]
 
 LEARNABLE = ("label", "rating")
+LEARNABLE_OF_TEXTS = ("demonstration", "preference", "rating")
 _NOTHING = {"promoted": False, "reason": "insufficient_evidence", "gate": None, "feedback_used": 0}
 
 
@@ -47,19 +49,17 @@ class UpdateService:
         Raises:
             MissingError: `deployment_not_found`.
             ConflictError: `update_in_progress`, another update of this deployment has not ended.
-            InvalidError: `dataset_needed`, `retrain` without the data the model was trained on.
+            InvalidError: `dataset_needed`, `retrain` without the data the model was trained on; `parameter_mismatch`,
+                a setting of language models for another.
         """
         id = new_id("job", request_key)
         if (known := self._storage.jobs.get(id)) is not None:
             return known
         deployment = _deployment(self._storage, request.deployment)
         champion = self._sources.model(champion_of(deployment))
-        if champion.task == "generation":
-            message = f"{deployment.name} serves {champion.id}, a language model; these do not learn from feedback yet."
-            raise InvalidError(message, code="update_unsupported", param="deployment")
         if request.strategy == "retrain":
             _check_dataset(self._storage, champion)
-        plan = request.model_copy(update={"seed": request.seed or 0, "gate": request.gate or Gate()})
+        plan = _planned(request, champion)
         record = JobRecord(
             id=id,
             type="update",
@@ -110,6 +110,7 @@ class UpdateKind:
             "request": job.request,
             "bundle": str(bundle),
             "statements": str(folder),
+            "base": dataset and self._sources.origin(bundle),
             "dataset": dataset and self._sources.dataset_spec(dataset),
             # Asked again for every attempt: what was retracted while it waited is not learned from either.
             "retracted": sorted({*packed["retracted"], *self._storage.feedback.retracted(packed["items"])}),
@@ -152,8 +153,9 @@ class UpdateKind:
         retrain = job.request["strategy"] == "retrain"
         remembered = self._remembered(champion)
         # A retraining begins from nothing, so it is told again all that stands; the others, what is new.
-        pending = self._storage.feedback.standing(deployment.name, kinds=LEARNABLE, learned=None if retrain else False)
-        predictions = self._storage.predictions.get_many(sorted({item.prediction_id for item in pending}))
+        kinds = LEARNABLE_OF_TEXTS if champion.task == "generation" else LEARNABLE
+        pending = self._storage.feedback.standing(deployment.name, kinds=kinds, learned=None if retrain else False)
+        predictions = self._storage.predictions.get_many(sorted(predictions_of(pending)))
         with self._artifacts.temporary() as temp:
             items = pack_statements(temp, pending, predictions)
             content = {
@@ -172,6 +174,17 @@ class UpdateKind:
         """Return the ids of the feedback that a model keeps to replay."""
         config = Path(self._sources.bundle(champion.id)) / "bundle.json"
         return list(orjson.loads(config.read_bytes()).get("buffers", {}).get("reservoir_ids", []))
+
+
+def _planned(request: UpdateRequest, champion: ModelRecord) -> UpdateRequest:
+    """Return the request with its defaults filled in."""
+    if champion.task == "generation":
+        return plan_language_update(request)
+    for name in ("kl_budget", "beta"):
+        if getattr(request, name) is not None:
+            message = f"`{name}` is of language models, and {champion.id} is a {champion.task}; leave it out."
+            raise InvalidError(message, code="parameter_mismatch", param=name)
+    return request.model_copy(update={"seed": request.seed or 0, "gate": request.gate or Gate()})
 
 
 def _is_kept(request: Json, *, passed: bool) -> bool:

@@ -16,6 +16,9 @@ from lmaas.resources._ids import PredictionRef, id_of
 Rows: TypeAlias = Any
 """One value, or a list or array of one value per row, None or NaN where there is nothing to say."""
 
+Preferred: TypeAlias = "PredictionRef | Mapping[str, str] | Sequence[Mapping[str, str] | None] | None"
+"""A better prediction, or a better and a worse text: of one row, or one pair per row."""
+
 KINDS = {
     "labels": "label",
     "ratings": "rating",
@@ -61,7 +64,8 @@ class Said(TypedDict, total=False):
     Attributes:
         labels: The right classes or values: one, or a list or array of one per row. None or NaN: no comment.
         ratings: 1 or True where the answer was good, -1 or False where it was not; as `labels`.
-        preferred: Another prediction for the same inputs that is better than this one.
+        preferred: Another prediction for the same inputs that is better than this one; or, of what was asked, two
+            texts a row, `{"chosen": ..., "rejected": ...}`, as `labels`.
         demonstrations: The right texts; as `labels`.
         metric: Numbers observed later, by name.
         comments: Free text; as `labels`.
@@ -73,7 +77,7 @@ class Said(TypedDict, total=False):
 
     labels: Rows
     ratings: Rows
-    preferred: PredictionRef | None
+    preferred: Preferred
     demonstrations: Rows
     metric: Mapping[str, float] | None
     comments: Rows
@@ -117,8 +121,9 @@ def items_of(statement: Statement, given: Mapping[str, Rows]) -> list[types.Feed
     ((name, value),) = said.items()
     if name == "metric":
         return _metrics(statement, value)
-    if name == "preferred":
-        return [_preference(statement, value)]
+    if name == "preferred" and isinstance(value, str | types.Prediction):
+        return _preferences(statement, value)
+    value = [value] if name == "preferred" and isinstance(value, Mapping) else value
     indices, values = _by_row(statement, name, value)
     items = [
         statement.item(number, index=index, kind=KINDS[name], value=row)
@@ -207,11 +212,14 @@ def _plain_row(row: Any) -> Any:
     return row.tolist() if hasattr(row, "tolist") else row
 
 
-def _preference(statement: Statement, better: Any) -> types.FeedbackItem:
-    """Return the item on the better prediction that names the one it is better than."""
-    index = 0 if not statement.indices else int(plain(statement.indices[0]))
+def _preferences(statement: Statement, better: PredictionRef) -> list[types.FeedbackItem]:
+    """Return the items on the better prediction that name the one it is better than, row by row."""
     value = {"over": id_of(statement.prediction)}
-    return statement.item(0, index=index, kind="preference", value=value, prediction_id=id_of(better))
+    indices = [0] if statement.indices is None else [int(plain(index)) for index in statement.indices]
+    return [
+        statement.item(number, index=index, kind="preference", value=value, prediction_id=id_of(better))
+        for number, index in enumerate(indices)
+    ]
 
 
 def _metrics(statement: Statement, metric: Mapping[str, float]) -> list[types.FeedbackItem]:

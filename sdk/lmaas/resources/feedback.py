@@ -26,7 +26,7 @@ from lmaas.resources._ids import (
     with_key,
 )
 from lmaas.resources._outbox import BATCH, PATH, BufferPlan
-from lmaas.resources._statements import Rows, Said, items_said
+from lmaas.resources._statements import Preferred, Rows, Said, items_said
 
 Kind = Literal["label", "rating", "preference", "demonstration", "metric", "comment"]
 
@@ -57,7 +57,7 @@ class Feedbacks(Resource[DriverT], Generic[DriverT]):
         *,
         labels: Rows = None,
         ratings: Rows = None,
-        preferred: PredictionRef | None = None,
+        preferred: Preferred = None,
         demonstrations: Rows = None,
         metric: Mapping[str, float] | None = None,
         comments: Rows = None,
@@ -74,7 +74,8 @@ class Feedbacks(Resource[DriverT], Generic[DriverT]):
             labels: The right classes or values: one, or a list, array, tensor or series of one per row. None and NaN
                 say nothing of their row.
             ratings: 1 or True where the answer was good, -1 or False where it was not; as `labels`.
-            preferred: Another prediction for the same inputs that is better than this one.
+            preferred: Another prediction for the same inputs that is better than this one, in row 0 or in `indices`;
+                or, of what was asked, two texts a row, `{"chosen": ..., "rejected": ...}`, as `labels`.
             demonstrations: The right texts; as `labels`.
             metric: Numbers observed later, by name, such as `{"clicks": 3}`.
             comments: Free text; as `labels`. Stored, not learned from.

@@ -21,8 +21,9 @@ class FeedbackItem(WireRequest):
     """Which row of the prediction."""
     kind: FeedbackKind
     value: Any
-    """label: the right class or value. rating: 1 or -1 (true and false too). preference: `{"over": prediction_id}`.
-    demonstration: the right text. metric: `{"name": ..., "value": number}`. comment: text."""
+    """label: the right class or value. rating: 1 or -1 (true and false too). preference: `{"over": prediction_id}`,
+    the answer that this one is better than, of which `index` may name another row; or `{"chosen": text, "rejected":
+    text}`. demonstration: the right text. metric: `{"name": ..., "value": number}`. comment: text."""
     weight: Annotated[float, Field(gt=0, le=1000)] | None = None
     source: Annotated[str, Field(max_length=128)] | None = None
     metadata: Metadata = {}
