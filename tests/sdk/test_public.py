@@ -53,7 +53,7 @@ NOUNS = {
     "base_models": "list retrieve",
     "datasets": "content create delete list retrieve rows",
     "jobs": "as_completed cancel checkpoints create events list pause resume retrieve wait wait_all",
-    "models": "delete delete_alias list retrieve set_alias weights",
+    "models": "delete delete_alias lineage list retrieve set_alias weights",
     "deployments": "create delete list retrieve revisions rollback update wait",
     "predictions": "create list retrieve",
     "feedback": "buffer create delete list retract retrieve",

@@ -28,6 +28,7 @@ from lmaas.types import (
     Feedback,
     Job,
     JobEvent,
+    Lineage,
     Model,
     Page,
     Prediction,
@@ -55,6 +56,7 @@ async def async_verbs(client: AsyncLMaaS) -> None:
     assert_type(await client.explain("reader", [[1, 2]]), Explanation)
     assert_type(await client.update("reader"), Job)
     assert_type(await client.feedback("pred-1", ratings=[1]), list[Feedback])
+    assert_type(await client.models.lineage("digits@3"), Lineage)
     call = client.jobs.retrieve("job-1")
     await assert_type(call, Awaitable[Job])
 
@@ -69,6 +71,7 @@ def blocking_nouns(client: LMaaS, job: Job, model: Model, deployment: Deployment
     assert_type(client.jobs.checkpoints(job), Sequence[Checkpoint])
     assert_type(client.models.retrieve(model), Model)
     assert_type(client.models.weights(job), bytes)
+    assert_type(client.models.lineage("digits@3"), Lineage)
     assert_type(client.models.set_alias("digits", "best", 1), Model)
     assert_type(client.deployments.rollback(deployment), Deployment)
     assert_type(client.predictions.retrieve("pred-1"), Prediction)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lmaas_server.errors import ConflictError, InvalidError, MissingError
 from lmaas_server.records import Json, ModelRecord, PageRequest
+from lmaas_server.services.lineage import Ancestor, ancestry
 from lmaas_server.storage import Artifacts, Page, Storage
 
 __all__ = ["ModelService", "bundle_key"]
@@ -41,6 +42,14 @@ class ModelService:
         """Return a version and where its weights are (safetensors)."""
         record = self.get(reference)
         return record, self._artifacts.path(f"{bundle_key(record)}/weights.safetensors")
+
+    def lineage(self, reference: str, *, limit: int) -> tuple[Ancestor, ...]:
+        """Return the version and those it comes from, one after the other.
+
+        Raises:
+            MissingError: `model_not_found`, naming what there is.
+        """
+        return ancestry(self._storage, self.get(reference), limit=limit)
 
     def delete(self, reference: str) -> ModelRecord:
         """Remove a version, its aliases and its files; its number is never given again.

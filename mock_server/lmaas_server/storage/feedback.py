@@ -158,6 +158,13 @@ class FeedbackRepository:
                 count += connection.execute(change.values(applied_in=model, learned=True)).rowcount
         return count
 
+    def tally(self, model: str) -> list[tuple[str, str | None, int]]:
+        """Return (kind, source, count) of the items a version has learned from, which were not retracted since."""
+        columns = (feedback.c.kind, feedback.c.source)
+        query = select(*columns, func.count()).where(feedback.c.applied_in == model, _LIVE).group_by(*columns)
+        with self._database.reading() as connection:
+            return [(kind, source, count) for kind, source, count in connection.execute(query.order_by(*columns))]
+
     def count(self, deployment: str) -> int:
         """Return how many items a deployment has; a figure that is kept, not counted."""
         with self._database.reading() as connection:

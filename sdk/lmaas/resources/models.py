@@ -8,7 +8,7 @@ from lmaas import types
 from lmaas._encode import checked, encoded
 from lmaas._flow import DriverT, Raw, Resource, call, call_bytes, endpoint
 from lmaas._listing import Listing, list_query, listing
-from lmaas._request import CallOptions, Flow, Request
+from lmaas._request import CallOptions, Flow, Request, query_of
 from lmaas.resources._ids import ANY_CONTENT, JSON_CONTENT, ModelRef, model_id, segment
 
 
@@ -53,6 +53,23 @@ class Models(Resource[DriverT], Generic[DriverT]):
     def weights(self, model: ModelRef, **options: Unpack[CallOptions]) -> Flow[bytes]:
         """Return the weights as the bytes of a safetensors file."""
         return call_bytes(Request("GET", f"{_path(model)}/weights", headers=ANY_CONTENT, options=options))
+
+    @endpoint
+    def lineage(
+        self, model: ModelRef, *, limit: int | None = None, **options: Unpack[CallOptions]
+    ) -> Flow[types.Lineage]:
+        """Return what the version was made from - job, dataset, feedback, parent - and its parent, back to the first.
+
+        `print(client.models.lineage("digits@3"))` draws it as a tree. `client.feedback.list(applied="digits@3")` lists
+        the feedback, and each item's `applied_in` leads back to the version.
+
+        Args:
+            model: The version, its id, or an alias.
+            limit: How many versions at most, 1 to 1,000; omitted, 100.
+            **options: extra_headers, timeout.
+        """
+        query = query_of(limit=limit)
+        return call(Request("GET", f"{_path(model)}/lineage", query, options=options), types.Lineage)
 
     @endpoint
     def set_alias(self, name: str, alias: str, version: int, **options: Unpack[CallOptions]) -> Flow[types.Model]:

@@ -64,12 +64,20 @@ if TYPE_CHECKING:
         UpdateRequest,
         Validation,
     )
+    from lmaas.types.lineage import (
+        Lineage,
+        LineageDataset,
+        LineageFeedback,
+        LineageJob,
+        LineageServing,
+        LineageVersion,
+    )
     from lmaas.types.lists import Deleted, ErrorBody, ErrorDetail, Page
     from lmaas.types.models import (
         AliasSet,
         BaseModelInfo,
-        Lineage,
         Model,
+        ModelOrigin,
     )
     from lmaas.types.optimizers import (
         MAE,
@@ -158,6 +166,11 @@ __all__ = [
     "JobRequest",
     "Label",
     "Lineage",
+    "LineageDataset",
+    "LineageFeedback",
+    "LineageJob",
+    "LineageServing",
+    "LineageVersion",
     "LinearSchedule",
     "Llama",
     "LoRA",
@@ -165,6 +178,7 @@ __all__ = [
     "MessagesInput",
     "Metadata",
     "Model",
+    "ModelOrigin",
     "Name",
     "OneCycle",
     "Optimizer",
@@ -270,6 +284,14 @@ _NAMES = {
         "UpdateRequest",
         "Validation",
     ),
+    "lmaas.types.lineage": (
+        "Lineage",
+        "LineageDataset",
+        "LineageFeedback",
+        "LineageJob",
+        "LineageServing",
+        "LineageVersion",
+    ),
     "lmaas.types.lists": (
         "Deleted",
         "ErrorBody",
@@ -279,8 +301,8 @@ _NAMES = {
     "lmaas.types.models": (
         "AliasSet",
         "BaseModelInfo",
-        "Lineage",
         "Model",
+        "ModelOrigin",
     ),
     "lmaas.types.optimizers": (
         "Adam",

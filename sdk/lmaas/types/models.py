@@ -7,8 +7,8 @@ from typing import Any, Literal
 from lmaas.types._wire import WireObject, WireRequest
 
 
-class Lineage(WireObject):
-    """Where a version comes from."""
+class ModelOrigin(WireObject):
+    """What a version was made from; `client.models.lineage` tells the whole line."""
 
     job: str | None = None
     dataset: str | None = None
@@ -35,7 +35,7 @@ class Model(WireObject):
     """Of the weights file (safetensors)."""
     metrics: dict[str, Any]
     aliases: list[str]
-    lineage: Lineage
+    lineage: ModelOrigin
     input: dict[str, Any] = {}
     target: dict[str, Any] = {}
 
