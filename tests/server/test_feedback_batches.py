@@ -182,3 +182,14 @@ def test_a_rating_of_a_value_is_refused_and_told_to_be_a_label(own, regressor):
     answer = own.http.post("/v1/feedback", json={"prediction_id": id, "kind": "rating", "value": 1})
     assert (answer.status_code, answer.json["error"]["param"]) == (422, "value")
     assert "`label`" in answer.json["error"]["message"]
+
+
+def test_what_was_not_stored_is_not_counted_in_what_a_version_does(own, monkeypatch):
+    seen = []
+    told = "lmaas_server.services.observing.Observer.labelled"
+    monkeypatch.setattr(told, lambda _self, deployment, _model, **said: seen.append((deployment, said["value"])))
+    assert post(own, {"value": 0}, {"id": "fb-a"}, {"id": "fb-a", "value": 2}).status_code == 409
+    assert seen == []
+    post(own, {"id": "fb-b", "value": 0}, {"value": "two"}, partial=True)
+    post(own, {"id": "fb-b", "value": 0})  # stored already
+    assert seen == [("d", 0)]

@@ -190,11 +190,12 @@ class CollectingService:
                 kept.param = "id" if single else f"items[{place}].id"
                 if every:
                     raise kept
-            elif kept is records[place]:  # and not one that was there already
-                self._observer.labelled(
-                    kept.deployment, kept.model, right=judged[kept.id], kind=kept.kind, value=kept.value
-                )
             outcomes[place] = kept
+        for place, record in records.items():  # after the last conflict, which may mean that nothing was stored
+            if outcomes[place] is record:  # and not one that was there already
+                self._observer.labelled(
+                    record.deployment, record.model, right=judged[record.id], kind=record.kind, value=record.value
+                )
         return outcomes
 
     def _model_of(

@@ -136,10 +136,11 @@ class AsyncFeedbackBuffer:
                     pass
                 continue
             batch = self._box.take()
-            lost = self._box.settle(await self._delivered(batch))
+            outcomes = await self._delivered(batch)
+            tell(self._plan, outcomes)  # first: whoever waits for a flush finds everyone told
+            self._box.settle(outcomes)
             async with self._progress:
                 self._progress.notify_all()
-            tell(self._plan, lost)
 
     async def _delivered(self, batch: list[FeedbackItem]) -> list[Outcome]:
         try:

@@ -9,13 +9,13 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from threading import Condition, Thread, current_thread, main_thread
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Self, Unpack, overload
+from typing import TYPE_CHECKING, Self, Unpack
 
-from lmaas._driver import SyncDriver, warn_left_open
-from lmaas._flow import Bound, Core, Described, OwnerT, P, Resource
+from lmaas._driver import warn_left_open
+from lmaas._flow import Core
 from lmaas._request import mint_key
 from lmaas.errors import FeedbackBufferError, FeedbackItemError, LMaaSError
 from lmaas.resources._ids import PredictionRef
@@ -23,8 +23,6 @@ from lmaas.resources._outbox import BufferPlan, Outbox, Outcome, delivery, faile
 from lmaas.resources._statements import Said, items_said
 
 if TYPE_CHECKING:
-    from lmaas._async_driver import AsyncDriver
-    from lmaas.resources._async_buffer import AsyncFeedbackBuffer
     from lmaas.types import FeedbackItem
 
 logger = logging.getLogger("lmaas.feedback")
@@ -37,14 +35,16 @@ def items_for(plan: BufferPlan, prediction: PredictionRef, said: Said) -> list[F
     return items_said(prediction, said, key=mint_key())
 
 
-def tell(plan: BufferPlan, errors: list[FeedbackItemError]) -> None:
+def tell(plan: BufferPlan, outcomes: Sequence[Outcome]) -> None:
     """Call the function that wants to know of errors; what it raises is logged, for it must not stop the sending."""
-    for error in errors if plan.on_error is not None else ():
-        try:
-            if plan.on_error is not None:
-                plan.on_error(error)
-        except Exception:
-            logger.exception("on_error of a feedback buffer has raised; it was told: %s", error)
+    if plan.on_error is None:
+        return
+    for outcome in outcomes:
+        if isinstance(outcome, FeedbackItemError):
+            try:
+                plan.on_error(outcome)
+            except Exception:
+                logger.exception("on_error of a feedback buffer has raised; it was told: %s", outcome)
 
 
 class FeedbackBuffer:
@@ -105,14 +105,15 @@ class FeedbackBuffer:
         """
         items = items_for(self._plan, prediction, said)
         self._check_own()
+        is_worker = current_thread() is self._worker
         with self._changed:
             while items:
-                if self._closed:
+                if self._closed and not is_worker:
                     raise LMaaSError("the feedback buffer is closed; make another with client.feedback.buffer()")
                 if self._box.is_full_of_errors:
                     raise FeedbackBufferError(self._box.take_errors(), left=self._box.accepted - self._box.settled)
                 # Whoever is called back speaks from the sending thread, which must not wait for itself.
-                room = len(items) if current_thread() is self._worker else self._box.room
+                room = len(items) if is_worker else self._box.room
                 if room <= 0:
                     self._changed.wait()
                     continue
@@ -153,6 +154,8 @@ class FeedbackBuffer:
         if self._process == os.getpid():
             self._closed = True
             self.flush()
+            while self._box.settled < self._box.accepted:  # what `on_error` has said again meanwhile
+                self.flush()
 
     def _check_own(self) -> None:
         # Before the lock is touched: a fork copies it in whatever state it is.
@@ -171,10 +174,10 @@ class FeedbackBuffer:
         """Send batches as they are due, until nothing waits."""
         while (batch := self._next_batch()) is not None:
             outcomes = self._delivered(batch)
+            tell(self._plan, outcomes)  # first: whoever waits for a flush finds everyone told
             with self._changed:
-                lost = self._box.settle(outcomes)
+                self._box.settle(outcomes)
                 self._changed.notify_all()
-            tell(self._plan, lost)
 
     def _next_batch(self) -> list[FeedbackItem] | None:
         with self._changed:
@@ -193,30 +196,3 @@ class FeedbackBuffer:
         except Exception as error:  # noqa: BLE001 - a closed client, a broken transport: the items are named all the same
             return failed(batch, error)
         return outcomes
-
-
-class buffering(Described[OwnerT, P, BufferPlan], Generic[OwnerT, P]):  # noqa: N801 - a decorator
-    """Make a method that plans a buffer give one: a `FeedbackBuffer` on `LMaaS`, an async one on `AsyncLMaaS`."""
-
-    @overload
-    def __get__(self, owner: None, kind: Any = None) -> Self: ...
-    @overload
-    def __get__(self, owner: Resource[SyncDriver], kind: Any = None) -> Callable[P, FeedbackBuffer]: ...
-    @overload
-    def __get__(self, owner: Resource[AsyncDriver], kind: Any = None) -> Callable[P, AsyncFeedbackBuffer]: ...
-    def __get__(self, owner: Resource[Any] | None, kind: Any = None) -> Any:
-        """Return the method as the owner's driver runs it."""
-        if owner is None:
-            return self
-        core = owner.core
-        if core.raw:
-            raise TypeError(f"{self.function.__name__}() makes many calls, and has no raw response")
-        return Bound(self, owner, lambda plan: _buffer(plan, core))
-
-
-def _buffer(plan: BufferPlan, core: Core) -> Any:
-    if isinstance(core.driver, SyncDriver):
-        return FeedbackBuffer(plan, core)
-    from lmaas.resources._async_buffer import AsyncFeedbackBuffer
-
-    return AsyncFeedbackBuffer(plan, core)

@@ -100,15 +100,13 @@ class Outbox:
         self._sending += len(batch)
         return batch
 
-    def settle(self, outcomes: Sequence[Outcome]) -> list[FeedbackItemError]:
-        """Note what became of a batch; return the errors in it."""
-        found = [outcome for outcome in outcomes if isinstance(outcome, FeedbackItemError)]
+    def settle(self, outcomes: Sequence[Outcome]) -> None:
+        """Note what became of a batch."""
         self._sending -= len(outcomes)
         self.settled += len(outcomes)
-        self.errors += found
+        self.errors += (outcome for outcome in outcomes if isinstance(outcome, FeedbackItemError))
         if self.plan.on_error is not None:
             del self.errors[:-KEPT_ERRORS]
-        return found
 
     def take_errors(self) -> list[FeedbackItemError]:
         """Return the errors nobody was told of yet, and keep them no longer; none if they are told as they come."""

@@ -123,8 +123,8 @@ def items_of(statement: Statement, given: Mapping[str, Rows]) -> list[types.Feed
         return _metrics(statement, value)
     if name == "preferred" and isinstance(value, str | types.Prediction):
         return _preferences(statement, value)
-    value = [value] if name == "preferred" and isinstance(value, Mapping) else value
-    indices, values = _by_row(statement, name, value)
+    alone = name == "preferred" and isinstance(value, Mapping)
+    indices, values = _by_row(statement, name, [cast("Any", value)] if alone else value)
     items = [
         statement.item(number, index=index, kind=KINDS[name], value=row)
         for number, (index, row) in enumerate(zip(indices, values, strict=True))

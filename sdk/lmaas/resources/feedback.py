@@ -12,7 +12,7 @@ from lmaas._flow import DriverT, Raw, Resource, call, endpoint
 from lmaas._listing import Listing, list_query, listing
 from lmaas._request import CallOptions, Flow, Request, mint_key
 from lmaas.errors import FeedbackItemError
-from lmaas.resources._buffer import buffering
+from lmaas.resources._buffering import buffering
 from lmaas.resources._ids import (
     JSON_CONTENT,
     DeploymentRef,
