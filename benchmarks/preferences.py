@@ -135,7 +135,8 @@ def _network(directory: Path, weights: bytes) -> Any:
 
     network = LlamaForCausalLM.from_pretrained(directory, local_files_only=True)
     network.load_state_dict(load(weights), strict=False)  # the output layer shares its numbers with the embedding
-    return network.eval()
+    found: Any = network
+    return found.eval()
 
 
 def _drawn(network: Any, prompts: Any, count: int) -> Any:
