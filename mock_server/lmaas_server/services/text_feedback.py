@@ -8,17 +8,19 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lmaas.types import FeedbackItem
 from lmaas_server.engine.base_models import context_of
 from lmaas_server.engine.data.messages import Question, question_of
-from lmaas_server.engine.data.tokens import Tokens
 from lmaas_server.errors import InvalidError, MissingError
 from lmaas_server.records import ModelRecord, PredictionRecord
 from lmaas_server.services.models import bundle_key
 from lmaas_server.services.prediction_log import logged_inputs
 from lmaas_server.storage import Artifacts, Storage
+
+if TYPE_CHECKING:
+    from lmaas_server.engine.data.tokens import Tokens
 
 __all__ = ["AboutTexts", "TextFeedback"]
 
@@ -66,6 +68,9 @@ class TextFeedback:
         if found is None:
             directory = self._artifacts.path(bundle_key(model))
             config = json.loads((directory / "config.json").read_bytes())
+            # Here and not above: a server that answers no texts starts without a tokenizer.
+            from lmaas_server.engine.data.tokens import Tokens
+
             found = _Reader(Tokens.load(directory), context_of(config))
             if len(self._readers) >= _MOST_READERS:
                 self._readers.clear()

@@ -208,7 +208,7 @@ def _finite(found: Array, errors: dict[int, ServiceError]) -> Array:
     """Return outputs with zeros in the rows whose answer overflowed, which are noted among the errors."""
     if not math.isnan(found.sum()):
         return found
-    overflowed: Array = np.isnan(found).any(axis=1)
+    overflowed = np.asarray(np.isnan(found).any(axis=1))
     for index in np.flatnonzero(overflowed).tolist():
         errors.setdefault(
             index,
