@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Literal
 
 import httpx
 
@@ -33,7 +34,14 @@ def stub_server(delay: float = 0.0) -> Iterator[str]:
 
 def measure() -> tuple[str, list[Row]]:
     """Measure each row of the client's table."""
-    return "The client", [_import_time(), _first_client(), *_construction(), _sync_call(), _async_concurrency()]
+    return "The client", [
+        _import_time(),
+        _first_client(),
+        *_construction(),
+        _sync_call(),
+        _async_concurrency("httpx", 1000),
+        _async_concurrency("aiohttp", 3000),
+    ]
 
 
 def _python(code: str) -> float:
@@ -79,15 +87,24 @@ def _sync_call() -> Row:
     return Row("a typed call over bare httpx and .json()", figure, "<= 1.3x", b / a <= 1.3)
 
 
-def _async_concurrency() -> Row:
+def _async_concurrency(transport: Literal["httpx", "aiohttp"], target: int) -> Row:
     async def run(url: str) -> float:
-        async with AsyncLMaaS(base_url=url) as client:
+        async with AsyncLMaaS(base_url=url, transport=transport) as client:
             loop = asyncio.get_running_loop()
-            await client.jobs.retrieve("job-1")
+
+            async def calls(count: int) -> None:
+                for _ in range(count):
+                    await client.jobs.retrieve("job-1")
+
+            async def together(count: int) -> None:
+                await asyncio.gather(*(calls(count) for _ in range(CONCURRENT)))
+
+            await together(1)  # opens the connections
             start = loop.time()
-            await asyncio.gather(*(client.jobs.retrieve("job-1") for _ in range(CONCURRENT * 5)))
-            return CONCURRENT * 5 / (loop.time() - start)
+            await together(10)
+            return CONCURRENT * 10 / (loop.time() - start)
 
     with stub_server(0.005) as url:
         rate = sorted(asyncio.run(run(url)) for _ in range(5))[2]
-    return Row("1,000 async calls at once, 5 ms server", f"{rate:.0f} requests/s", ">= 1,000", rate >= 1000)
+    what = f"{CONCURRENT} async calls at once, 5 ms server, {transport}"
+    return Row(what, f"{rate:.0f} requests/s", f">= {target:,}", rate >= target)

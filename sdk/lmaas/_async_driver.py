@@ -8,19 +8,20 @@ from __future__ import annotations
 import asyncio
 import time
 import weakref
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self, TypeAlias
 
 from lmaas._digest import Digest
 from lmaas._driver import (
-    WIRE_ERRORS,
     AsyncHttpClient,
     Driver,
     HttpResponse,
     failure,
     late,
+    new_aiohttp,
     new_async_http,
+    wire_errors,
 )
 from lmaas._request import (
     Action,
@@ -35,10 +36,12 @@ from lmaas._request import (
     Source,
     TransportError,
 )
-from lmaas._settings import Settings
+from lmaas._settings import Settings, Transport
 
 MAX_OPEN_REQUESTS = 16
 """Of one async client on one loop. More only wait for each other: one loop has one processor."""
+MAX_OPEN: Mapping[Transport, int] = {"httpx": MAX_OPEN_REQUESTS, "aiohttp": 256}
+"""aiohttp's pool does not slow down, so that requests wait at a slow server, not here; under the usual 1,024 files."""
 
 
 class _Lanes:
@@ -46,13 +49,17 @@ class _Lanes:
 
     httpx looks at all its connections whenever one is wanted, with a system call each: 200 requests at once spend
     most of their time there. So every connection is a lane, an httpx client of its own, and the one that was free
-    last, whose connection is surely open, goes next. An HTTP client that came from outside is the one lane of all.
+    last, whose connection is surely open, goes next. An HTTP client that came from outside is the one lane of all, and
+    so is one over aiohttp, whose pool is quick.
     """
 
-    def __init__(self, base_url: str, given: AsyncHttpClient | None, max_open: int) -> None:
+    def __init__(
+        self, base_url: str, given: AsyncHttpClient | None, max_open: int, transport: Transport = "httpx"
+    ) -> None:
         self.slots = asyncio.Semaphore(max_open)
         self._base_url = base_url
         self._given = given
+        self._transport = transport
         self._free: list[AsyncHttpClient] = []
         self._made: list[AsyncHttpClient] = []
 
@@ -63,6 +70,10 @@ class _Lanes:
         """Return a lane nobody is on."""
         if self._given is not None:
             return self._given
+        if self._transport == "aiohttp":
+            if not self._made:
+                self._made.append(new_aiohttp(self._base_url))
+            return self._made[-1]
         if self._free:
             return self._free.pop()
         self._made.append(new_async_http(self._base_url))
@@ -70,7 +81,7 @@ class _Lanes:
 
     def give(self, lane: AsyncHttpClient) -> None:
         """Take a lane back."""
-        if self._given is None:
+        if self._given is None and self._transport == "httpx":
             self._free.append(lane)
 
     @property
@@ -138,18 +149,27 @@ class AsyncDriver(Driver):
         settings: Settings,
         http: AsyncHttpClient | None = None,
         *,
-        max_open: int = MAX_OPEN_REQUESTS,
+        max_open: int | None = None,
+        transport: Transport = "httpx",
         loops: _Loops | None = None,
         lender: Self | None = None,
     ) -> None:
-        super().__init__(settings, lender)
+        super().__init__(settings, lender, ours=http is None)
         self._given = http
-        self._max_open = max_open
+        self._transport: Transport = transport
+        self._max_open = MAX_OPEN[transport] if max_open is None else max_open
         self._loops: _Loops = weakref.WeakKeyDictionary() if loops is None else loops
 
     def with_settings(self, settings: Settings) -> Self:
         """Return a driver of other settings over the same connections; closing is left to this one."""
-        return type(self)(settings, self._given, max_open=self._max_open, loops=self._loops, lender=self)
+        return type(self)(
+            settings,
+            self._given,
+            max_open=self._max_open,
+            transport=self._transport,
+            loops=self._loops,
+            lender=self,
+        )
 
     async def run(self, flow: Flow[ResultT]) -> ResultT:
         """Perform what the flow asks for until it returns."""
@@ -205,7 +225,7 @@ class AsyncDriver(Driver):
         if lanes is None:
             for closed in [other for other in self._loops if other.is_closed()]:
                 del self._loops[closed]
-            lanes = self._loops[loop] = _Lanes(self.settings.base_url, self._given, self._max_open)
+            lanes = self._loops[loop] = _Lanes(self.settings.base_url, self._given, self._max_open, self._transport)
             guard = _close_with_the_loop(weakref.ref(lanes))
             _guards.setdefault(loop, []).append(guard)
             await anext(guard)
@@ -232,7 +252,7 @@ class AsyncDriver(Driver):
                 kept = True
                 return self._answer(response, b"", prepared, source)
             return self._answer(response, await response.aread(), prepared)
-        except WIRE_ERRORS as exc:
+        except wire_errors() as exc:
             return failure(exc, str(prepared.request.url))
         finally:
             if not kept:
@@ -244,5 +264,7 @@ class AsyncDriver(Driver):
         try:
             async with asyncio.timeout(read.timeout):
                 return await anext(opened.chunks, b"")
-        except (*WIRE_ERRORS, TimeoutError) as exc:
+        except TimeoutError as exc:
+            return failure(exc, str(opened.response.url))
+        except wire_errors() as exc:
             return failure(exc, str(opened.response.url))

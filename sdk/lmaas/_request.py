@@ -17,6 +17,7 @@ from typing import Any, Literal, Protocol, TypeAlias, TypedDict, TypeVar
 ResultT = TypeVar("ResultT")
 
 Query: TypeAlias = tuple[tuple[str, str], ...]
+FailureKind: TypeAlias = Literal["connect", "read", "timeout", "deadline", "protocol"]
 Progress: TypeAlias = Callable[[int, int], None]
 
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
@@ -183,7 +184,7 @@ class Answer:
 class TransportError:
     """Why there is no answer: it never came, came in part, or the deadline was reached."""
 
-    kind: Literal["connect", "read", "timeout", "deadline", "protocol"]
+    kind: FailureKind
     message: str
     url: str = ""
     cause: BaseException | None = None

@@ -6,7 +6,8 @@ import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Self
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Literal, Self, TypeAlias, get_args
 
 from lmaas.errors import InvalidRequestError
 
@@ -17,6 +18,7 @@ DEFAULT_BASE_URL = "http://127.0.0.1:8000"
 DEFAULT_TIMEOUT = 60.0
 CONNECT_TIMEOUT = 5.0
 MAX_RETRIES = 2
+Transport: TypeAlias = Literal["httpx", "aiohttp"]
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO}
 
 logger = logging.getLogger("lmaas")
@@ -73,6 +75,22 @@ def check_limits(*, timeout: float | None, deadline: float | None, max_retries: 
             raise InvalidRequestError(f"{name} must be above 0 seconds, or None for no limit: {seconds}", param=name)
     if max_retries < 0:
         raise InvalidRequestError(f"max_retries must be 0 or more: {max_retries}", param="max_retries")
+
+
+def check_transport(transport: Transport, *, given: bool) -> None:
+    """Raise InvalidRequestError for a transport that is not known, not installed, or not wanted beside a client."""
+    if transport not in get_args(Transport):
+        raise InvalidRequestError(
+            f"there is no transport {transport!r}; there is {' and '.join(get_args(Transport))}", param="transport"
+        )
+    if transport == "aiohttp" and given:
+        raise InvalidRequestError(
+            "http_client brings its own transport; leave transport out, or http_client", param="transport"
+        )
+    if transport == "aiohttp" and find_spec("httpx_aiohttp") is None:
+        raise InvalidRequestError(
+            "transport='aiohttp' needs the extra: pip install 'lmaas[aiohttp]'", param="transport"
+        )
 
 
 def configure_logging() -> None:

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Self, cast
 from lmaas._driver import AsyncHttpClient, HttpClient, SyncDriver
 from lmaas._flow import Core, Raw
 from lmaas._retry import RetryBudget, RetryPolicy
-from lmaas._settings import DEFAULT_TIMEOUT, MAX_RETRIES, Settings, check_limits, configure_logging
+from lmaas._settings import (
+    DEFAULT_TIMEOUT,
+    MAX_RETRIES,
+    Settings,
+    Transport,
+    check_limits,
+    check_transport,
+    configure_logging,
+)
 from lmaas._verbs import Verbs
 
 if TYPE_CHECKING:
@@ -142,6 +150,7 @@ class AsyncLMaaS(Verbs["AsyncDriver"]):
         max_retries: How often a call that failed in passing is tried again.
         extra_headers: Sent with every request.
         http_client: An `httpx.AsyncClient` of your own (proxies, hooks, transports); closing it is yours too.
+        transport: What carries the bytes: "httpx", or "aiohttp" for hundreds of calls at once (`lmaas[aiohttp]`).
 
     Use it in an `async with` block, or await `close()`. Connections also close with the loop they belong to.
     """
@@ -156,8 +165,10 @@ class AsyncLMaaS(Verbs["AsyncDriver"]):
         max_retries: int = MAX_RETRIES,
         extra_headers: Mapping[str, str] | None = None,
         http_client: AsyncHttpClient | None = None,
+        transport: Transport = "httpx",
     ) -> None:
         configure_logging()
+        check_transport(transport, given=http_client is not None)
         settings = Settings.of(
             api_key=api_key,
             base_url=base_url,
@@ -168,7 +179,7 @@ class AsyncLMaaS(Verbs["AsyncDriver"]):
         )
         from lmaas._async_driver import AsyncDriver
 
-        super().__init__(_core(AsyncDriver(settings, http_client), RetryBudget()))
+        super().__init__(_core(AsyncDriver(settings, http_client, transport=transport), RetryBudget()))
 
     @property
     def _driver(self) -> AsyncDriver:
