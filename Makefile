@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help quickstart examples test lint types contracts openapi bench clean
+.PHONY: help quickstart examples test lint types contracts openapi bench bench-learning clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
@@ -45,6 +45,9 @@ openapi: $(VENV)/server.stamp  ## write openapi.json anew from the types
 
 bench: $(VENV)/dev.stamp  ## measure training and the client; figures are ratios from one run
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+bench-learning: $(VENV)/dev.stamp  ## hold learning from feedback to its floors, on real data
+	@$(BIN)/python -m benchmarks.learning $(ARGS)
 
 clean:  ## remove what was built and measured, not .venv
 	@rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

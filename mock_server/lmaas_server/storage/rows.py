@@ -27,7 +27,8 @@ def record_from(record: type[RecordT], row: Mapping[Any, Any], **more: Any) -> R
 
 def values_of(record: Any) -> dict[str, Any]:
     """Return the fields of a record as column values."""
-    return {name: getattr(record, name) for name in _names(type(record))}
+    kind: Any = type(record)  # as `type[Any]` mypy doubts that it can be hashed
+    return {name: getattr(record, name) for name in _names(kind)}
 
 
 @functools.cache

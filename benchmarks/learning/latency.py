@@ -1,0 +1,72 @@
+"""What those who ask for predictions notice of an update: the slowest percent of answers, idle and while one learns."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from benchmarks.learning.loop import SEEDS, Line, Loop
+from benchmarks.learning.rotation import CORRECTIONS, champion_of, stream
+from lmaas import LMaaS
+from lmaas.types import Job
+
+IDLE_SECONDS = 3.0
+PAUSE = 0.005
+"""Seconds between an answer and the next question: a service that is asked without any is never idle."""
+FLOOR = 2.0
+
+
+def measure(client: LMaaS) -> list[Line]:
+    """Return the line of latency: idle and update in turn, one pair a seed."""
+    seed = SEEDS[0]
+    drawn = stream(seed)
+    loop = Loop(client, champion_of(client, seed), name="latency", seed=seed)
+    loop.correct(drawn.turned)
+    row = drawn.turned.rows[:1]
+    loop.accuracy(drawn.turned.take(np.arange(8)))  # the first answers load the model
+    idle, busy, ratios, counts = [], [], [], []
+    for _ in SEEDS:
+        before = _p99(client, loop.name, row, _lasts(IDLE_SECONDS))
+        job = client.update(loop.name, dry_run=True, seed=seed)
+        during = _p99(client, loop.name, row, _runs(client, job))
+        client.jobs.wait(job)
+        idle.append(before[0])
+        busy.append(during[0])
+        ratios.append(during[0] / before[0])
+        counts.append(during[1])
+    ratio = statistics.median(ratios)
+    what = f"p99 of predictions while {CORRECTIONS:,} corrections are learned, over idle"
+    spread = f"{1000 * statistics.median(busy):.1f} over {1000 * statistics.median(idle):.1f} ms"
+    return [Line(what, f"{ratio:.2f}x ({spread}, {min(counts)}+ requests)", f"<= {FLOOR:.0f}x", "", ratio <= FLOOR)]
+
+
+def _p99(client: LMaaS, name: str, row: Any, asking: Callable[[], bool]) -> tuple[float, int]:
+    """Ask one question after the other while `asking` says so; returns the 99th percentile in seconds, and how many."""
+    took = []
+    while asking():
+        began = time.perf_counter()
+        client.predict(name, row, store=False)
+        took.append(time.perf_counter() - began)
+        time.sleep(PAUSE)
+    return float(np.quantile(took, 0.99)), len(took)
+
+
+def _lasts(seconds: float) -> Callable[[], bool]:
+    end = time.perf_counter() + seconds
+    return lambda: time.perf_counter() < end
+
+
+def _runs(client: LMaaS, job: Job) -> Callable[[], bool]:
+    """Whether the job has not ended, looked up once in a while so that looking is no load."""
+    asked = 0
+
+    def running() -> bool:
+        nonlocal asked
+        asked += 1
+        return bool(asked % 10) or not client.jobs.retrieve(job).ended
+
+    return running
