@@ -10,7 +10,7 @@ export OMP_NUM_THREADS ?= 1
 .PHONY: help quickstart examples test lint types contracts openapi bench bench-learning clean
 
 help:  ## show this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 18
 
 $(VENV)/server.stamp: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("lmaas needs Python 3.11 or newer; say: make PYTHON=python3.12") if sys.version_info < (3, 11) else None'
