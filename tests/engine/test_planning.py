@@ -50,8 +50,8 @@ def test_every_default_is_filled_in():
     found = plan(PICTURES)
     assert found.task == "classification"
     assert found.architecture == CNN()
-    assert (found.epochs, found.batch_size, found.seed) == (10, 128, 0)
-    assert (found.optimizer, found.schedule, found.loss) == (Adam(), CosineSchedule(), CrossEntropy())
+    assert (found.epochs, found.batch_size, found.seed) == (4, 128, 0)
+    assert (found.optimizer, found.schedule, found.loss) == (Adam(lr=0.002), CosineSchedule(), CrossEntropy())
     assert found.validation == Validation(fraction=0.1)
     assert found.checkpoints is not None
 

@@ -52,14 +52,15 @@ def build(config: AudioCNN, shape: Shape, outputs: int) -> nn.Sequential:
     """Build the network: (batch, bands, frames) -> (batch, outputs)."""
     from torch import nn  # late: planning counts sizes here without loading torch
 
-    from lmaas_server.engine.architectures.audio_layers import Disturb, OneChannel, PoolFrames
+    from lmaas_server.engine.architectures.audio_layers import Disturb, PoolFrames
+    from lmaas_server.engine.architectures.layouts import ChannelsLast
 
     bands, frames = shape
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     if config.augment:
         shift, masked = round(_SHIFT_SHARE * frames), round(_FRAMES_SHARE * frames)
         layers["disturb"] = Disturb(shift=shift, bands=round(_BANDS_SHARE * bands), frames=masked)
-    layers["channel"] = OneChannel()  # (batch, 1, bands, frames)
+    layers["channel"] = ChannelsLast()  # (batch, 1, bands, frames)
     for index, (inputs, width) in enumerate(pairwise((1, *config.channels)), start=1):
         layers[f"conv{index}"] = nn.Conv2d(inputs, width, kernel_size=3, padding=1)
         layers[f"norm{index}"] = nn.BatchNorm2d(width)

@@ -60,15 +60,16 @@ def build(config: CNN, shape: Shape, outputs: int) -> nn.Sequential:
     """Build the network: (batch, [channels,] height, width) -> (batch, outputs)."""
     from torch import nn  # late: planning counts sizes here without loading torch
 
+    from lmaas_server.engine.architectures.layouts import ChannelsLast
+
     layers: OrderedDict[str, nn.Module] = OrderedDict()
-    if len(shape) == _WITHOUT_CHANNELS:
-        layers["channel"] = nn.Unflatten(1, (1, shape[0]))  # (batch, 1, height, width)
+    layers["layout"] = ChannelsLast()  # (batch, channels, height, width)
     for index, (inputs, width) in enumerate(pairwise(_widths(config, shape)), start=1):
         layers[f"conv{index}"] = nn.Conv2d(inputs, width, kernel_size=3, padding=1)
         if config.batch_norm:
             layers[f"norm{index}"] = nn.BatchNorm2d(width)
+        layers[f"pool{index}"] = nn.MaxPool2d(2)  # before the activation, which then has a quarter to do
         layers[f"activation{index}"] = activation(config.activation)
-        layers[f"pool{index}"] = nn.MaxPool2d(2)
     layers["flatten"] = nn.Flatten()
     layers["linear"] = nn.Linear(_flat(config, shape), config.hidden)
     layers["activation"] = activation(config.activation)
