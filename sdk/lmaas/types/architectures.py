@@ -27,7 +27,7 @@ class MLP(WireRequest):
 
 
 class CNN(WireRequest):
-    """A convolutional network: blocks of 3x3 convolution, batch norm, activation and 2x2 pooling, then a linear head.
+    """A convolutional network: blocks of 3x3 convolution, batch norm, 2x2 pooling and activation, then a linear head.
 
     Suits images, and tensors of shape (height, width) or (channels, height, width).
     """
