@@ -16,7 +16,7 @@ from lmaas_server.http.auth import ApiKeys, is_loopback
 from lmaas_server.http.gateway import Gateway
 from lmaas_server.http.idempotency import Idempotency
 from lmaas_server.http.limits import RateLimiter
-from lmaas_server.http.metrics import Metrics
+from lmaas_server.http.metrics import Metrics, Traffic
 from lmaas_server.http.sse import Streams
 from lmaas_server.jobs.runner import JobRunner
 from lmaas_server.lock import DirectoryLock
@@ -30,6 +30,7 @@ from lmaas_server.routes.feedback import FeedbackRoutes
 from lmaas_server.routes.health import HealthRoutes
 from lmaas_server.routes.jobs import JobRoutes
 from lmaas_server.routes.models import ModelRoutes
+from lmaas_server.routes.observations import ObservationRoutes
 from lmaas_server.routes.predictions import PredictionRoutes
 from lmaas_server.services.batching import Batchers
 from lmaas_server.services.collecting import CollectingService
@@ -37,8 +38,10 @@ from lmaas_server.services.datasets import DatasetService
 from lmaas_server.services.deploying import DeployingService
 from lmaas_server.services.evaluating import EvaluationService
 from lmaas_server.services.explaining import ExplainingService
+from lmaas_server.services.figures import seconds_of
 from lmaas_server.services.job_kinds import job_kinds
 from lmaas_server.services.jobs import JobService
+from lmaas_server.services.ledger import Totals
 from lmaas_server.services.models import ModelService
 from lmaas_server.services.observing import Observer
 from lmaas_server.services.predicting import PredictingService
@@ -47,6 +50,7 @@ from lmaas_server.services.predictors import Predictors, loader_of
 from lmaas_server.services.pretrained import PretrainedService
 from lmaas_server.services.routing import RoutingTable
 from lmaas_server.services.sources import Sources
+from lmaas_server.services.stats import StatsService
 from lmaas_server.services.text_feedback import TextFeedback
 from lmaas_server.services.training import TrainingService
 from lmaas_server.services.updating import UpdateService
@@ -231,6 +235,7 @@ def _wired(settings: Settings, clock: Callable[[], float]) -> tuple[Server, tupl
         ModelRoutes(ModelService(storage, artifacts, clock=clock)),
         BaseModelRoutes(PretrainedService(ground.base_models)),
         DeploymentRoutes(deploying),
+        ObservationRoutes(StatsService(storage, observer=observer, clock=clock), streams=streams, clock=clock),
         PredictionRoutes(predicting, streams=streams),
         ExplanationRoutes(ExplainingService(routes=table, predictors=predictors, clock=clock)),
         FeedbackRoutes(CollectingService(storage, log=log, texts=texts, observer=observer, clock=clock)),
@@ -287,4 +292,10 @@ def _metrics(server: Server) -> Metrics:
         lambda: {"models": float(len(server.predictors)), "bytes": float(server.predictors.bytes)},
     )
     metrics.gauge("lmaas_streams", "Event streams that are open.", lambda: {"open": float(server.streams.open)})
+    metrics.deployments(lambda: {name: _traffic(total) for name, total in server.observer.all_totals().items()})
     return metrics
+
+
+def _traffic(total: Totals) -> Traffic:
+    times = [(seconds_of(bucket), count) for bucket, count in total.latency.items()]
+    return Traffic(rows=total.rows, row_errors=total.row_errors, seconds=total.seconds, times=times)

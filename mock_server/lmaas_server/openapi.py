@@ -29,6 +29,7 @@ from lmaas_server.routes import (
     health,
     jobs,
     models,
+    observations,
     predictions,
 )
 
@@ -41,6 +42,7 @@ _ROUTES: tuple[type[Any], ...] = (
     models.ModelRoutes,
     base_models.BaseModelRoutes,
     deployments.DeploymentRoutes,
+    observations.ObservationRoutes,
     predictions.PredictionRoutes,
     explanations.ExplanationRoutes,
     feedback.FeedbackRoutes,

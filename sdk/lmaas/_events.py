@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from lmaas._decode import answered, sent
-from lmaas._request import Action, Answer, CallOptions, Close, Now, Read, Request, Sleep, TransportError
+from lmaas._listing import Listing
+from lmaas._request import Action, Answer, CallOptions, Close, Now, Query, Read, Request, Sleep, TransportError
 from lmaas._retry import backoff
 from lmaas._sse import EventDecoder, ServerEvent
 from lmaas._stream import Emit, EmitFlow
@@ -51,6 +52,7 @@ def followed(
     read: Callable[[ServerEvent], ItemT],
     *,
     options: CallOptions,
+    query: Query = (),
     last_id: str | None = None,
     uniform: Callable[[], float] = random.random,
 ) -> EmitFlow[ItemT]:
@@ -65,7 +67,7 @@ def followed(
         headers = {"accept": "text/event-stream", "cache-control": "no-store"}
         if place.last_id is not None:
             headers["last-event-id"] = place.last_id
-        request = Request("GET", path, headers=headers, options=options, stream=True)
+        request = Request("GET", path, query, headers=headers, options=options, stream=True)
         answer = answered((yield request), request)
         cut = yield from _read_events(answer, request, place, read)
         if answer.source is not None:
@@ -77,6 +79,18 @@ def followed(
             if place.cuts > MAX_CUTS:
                 raise cut.error
             yield Sleep(backoff(place.cuts - 1, uniform()))
+
+
+def listed(described: Listing[ItemT]) -> EmitFlow[ItemT]:
+    """Emit the items of a list, page by page: the events that are there."""
+    after: str | None = None
+    while True:
+        page = yield from described.page(after)
+        for item in page.data:
+            yield Emit(item)
+        after = described.following(page, after)
+        if after is None:
+            return
 
 
 def received(request: Request, read: Callable[[ServerEvent], ItemT]) -> EmitFlow[ItemT]:

@@ -23,7 +23,9 @@ from lmaas.types import (
     DatasetRow,
     Deleted,
     Deployment,
+    DeploymentEvent,
     DeploymentRevision,
+    DeploymentStats,
     Explanation,
     Feedback,
     Job,
@@ -74,6 +76,7 @@ def blocking_nouns(client: LMaaS, job: Job, model: Model, deployment: Deployment
     assert_type(client.models.lineage("digits@3"), Lineage)
     assert_type(client.models.set_alias("digits", "best", 1), Model)
     assert_type(client.deployments.rollback(deployment), Deployment)
+    assert_type(client.deployments.stats(deployment, window="5m"), DeploymentStats)
     assert_type(client.predictions.retrieve("pred-1"), Prediction)
     assert_type(client.feedback.retract("fb-1"), Deleted)
 
@@ -91,6 +94,8 @@ def blocking_lists_and_streams(client: LMaaS) -> None:
         for event in events:
             assert_type(event, JobEvent)
     assert_type(client.jobs.as_completed(["job-1"]), Stream[Job])
+    assert_type(client.deployments.events("reader", follow=True), Stream[DeploymentEvent])
+    assert_type(client.deployments.follow_stats("reader", window=60), Stream[DeploymentStats])
 
 
 async def async_lists_and_streams(client: AsyncLMaaS) -> None:
@@ -103,6 +108,10 @@ async def async_lists_and_streams(client: AsyncLMaaS) -> None:
         assert_type(events, AsyncStream[JobEvent])
         async for event in events:
             assert_type(event, JobEvent)
+    assert_type(await client.deployments.stats("reader"), DeploymentStats)
+    assert_type(client.deployments.events("reader"), AsyncStream[DeploymentEvent])
+    async for stats in client.deployments.follow_stats("reader"):
+        assert_type(stats, DeploymentStats)
     async for job in client.jobs.as_completed(["job-1"]):
         assert_type(job, Job)
     assert_type(await client.jobs.wait_all(["job-1"]), tuple[Job, ...])

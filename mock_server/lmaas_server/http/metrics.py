@@ -9,12 +9,24 @@ from __future__ import annotations
 import threading
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Metrics"]
+__all__ = ["Metrics", "Traffic"]
 
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traffic:
+    """What a deployment answered."""
+
+    rows: int
+    row_errors: int
+    seconds: float
+    times: Sequence[tuple[float, int]]
+    """Seconds, and how many requests took about that long."""
 
 
 class Metrics:
@@ -25,6 +37,7 @@ class Metrics:
         self._requests: defaultdict[tuple[str, int], int] = defaultdict(int)
         self._times: dict[str, list[float]] = {}
         self._gauges: dict[tuple[str, str], Callable[[], dict[str, float]]] = {}
+        self._traffic: Callable[[], Mapping[str, Traffic]] = dict
 
     def __repr__(self) -> str:
         return f"Metrics({sum(self._requests.values())} requests)"
@@ -32,6 +45,10 @@ class Metrics:
     def gauge(self, name: str, about: str, read: Callable[[], dict[str, float]]) -> None:
         """Add a gauge; `read` gives its value by label when the text is written."""
         self._gauges[name, about] = read
+
+    def deployments(self, read: Callable[[], Mapping[str, Traffic]]) -> None:
+        """Tell what deployments answered: `read` gives it by name when the text is written."""
+        self._traffic = read
 
     def count(self, operation: str, status: int, seconds: float) -> None:
         """Count one answered request."""
@@ -76,6 +93,26 @@ class Metrics:
             for label, value in sorted(read().items()):
                 gauge.add_metric([label], value)
             yield gauge
+        yield from _families(self._traffic())
+
+
+def _families(traffic: Mapping[str, Traffic]) -> Iterator[Any]:
+    """Yield what deployments answered since the server began."""
+    from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
+
+    requests = HistogramMetricFamily(
+        "lmaas_prediction_seconds", "Requests for predictions, by their time of computing.", labels=["deployment"]
+    )
+    rows = CounterMetricFamily("lmaas_predicted_rows", "Rows answered.", labels=["deployment", "outcome"])
+    for name, told in sorted(traffic.items()):
+        counts = [0.0] * (len(_BUCKETS) + 1)
+        for seconds, count in told.times:
+            counts[bisect_left(_BUCKETS, seconds)] += count
+        requests.add_metric([name], _cumulative(counts), sum_value=told.seconds)
+        rows.add_metric([name, "answered"], told.rows - told.row_errors)
+        rows.add_metric([name, "error"], told.row_errors)
+    yield requests
+    yield rows
 
 
 def _cumulative(counts: list[float]) -> list[tuple[str, float]]:

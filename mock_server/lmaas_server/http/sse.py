@@ -11,15 +11,16 @@ from dataclasses import dataclass
 
 from flask import Response
 
-from lmaas_server.errors import UnavailableError
+from lmaas_server.errors import InvalidError, UnavailableError
 
-__all__ = ["DONE", "KEEP_ALIVE_SECONDS", "Message", "Streams"]
+__all__ = ["DONE", "KEEP_ALIVE_SECONDS", "Message", "Streams", "last_event_of"]
 
 KEEP_ALIVE_SECONDS = 15.0
 DONE = b"data: [DONE]\n\n"
 _COMMENT = b": keep-alive\n\n"
 # A follower looks up this often whether the server is stopping.
 _SLICE_SECONDS = 1.0
+_MAX_SEQ_DIGITS = 9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +96,19 @@ class Streams:
             if last:
                 yield DONE
                 return
+
+
+def last_event_of(header: str | None, whose: str) -> int:
+    """Read `Last-Event-ID`: the number of an event of `whose`; 0 where there is none.
+
+    Raises:
+        InvalidError: `invalid_value`.
+    """
+    number = header or "0"
+    if not number.isascii() or not number.isdigit() or len(number) > _MAX_SEQ_DIGITS:
+        message = f"The header `Last-Event-ID` is the number of an event of {whose}, not {number[:40]!r}."
+        raise InvalidError(message, code="invalid_value", param="Last-Event-ID")
+    return int(number)
 
 
 class _Body:

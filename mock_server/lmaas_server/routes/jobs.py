@@ -14,11 +14,10 @@ from lmaas.types import (
     TrainingRequest,
     UpdateRequest,
 )
-from lmaas_server.errors import InvalidError
 from lmaas_server.http.gateway import dumped
 from lmaas_server.http.operation import Call, operation
 from lmaas_server.http.paging import Query, list_of
-from lmaas_server.http.sse import Message, More, Streams
+from lmaas_server.http.sse import Message, More, Streams, last_event_of
 from lmaas_server.records import CheckpointRecord, EventRecord, JobRecord
 from lmaas_server.routes.slicing import sliced
 from lmaas_server.services.evaluating import EvaluationService
@@ -37,7 +36,6 @@ _FILTERS = (
     Query(name="model", about="Only jobs that made or measured this version."),
 )
 _EVENT_STREAM = "text/event-stream"
-_MAX_SEQ_DIGITS = 9
 
 
 class JobRoutes:
@@ -111,7 +109,7 @@ class JobRoutes:
         """
         if _EVENT_STREAM in call.request.headers.get("Accept", ""):
             record = self._jobs.get(job)
-            after = _seq_of(call.request.headers.get("Last-Event-ID"), record.id)
+            after = last_event_of(call.request.headers.get("Last-Event-ID"), record.id)
             return self._streams.respond(self._followed(record.id, after))
         page = self._jobs.events_page(job, call.page)
         return list_of([_event(record) for record in page.items], has_more=page.has_more)
@@ -142,16 +140,6 @@ class JobRoutes:
             return [_message(event) for event in events], ended
 
         return more
-
-
-def _seq_of(last_event: str | None, job: str) -> int:
-    """Read `Last-Event-ID`: the number of an event."""
-    if last_event is None or last_event == "":
-        return 0
-    if not last_event.isascii() or not last_event.isdigit() or len(last_event) > _MAX_SEQ_DIGITS:
-        message = f"The header `Last-Event-ID` is the number of an event of {job}, not {last_event[:40]!r}."
-        raise InvalidError(message, code="invalid_value", param="Last-Event-ID")
-    return int(last_event)
 
 
 def _message(record: EventRecord) -> Message:

@@ -6,12 +6,12 @@ Whoever holds a ledger sees to it that one at a time uses it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from lmaas_server.engine.learning.drift import Change
 from lmaas_server.records import DetectorRecord, Json, ObservationRecord
-from lmaas_server.services.figures import Tally
+from lmaas_server.services.figures import Tally, bucket_of
 from lmaas_server.services.watching import Signal, Watch
 
 __all__ = ["Agreed", "Answered", "Failed", "Found", "Labelled", "Ledger", "Predicted", "Report", "Totals"]
@@ -97,6 +97,7 @@ class Totals:
     rows: int = 0
     row_errors: int = 0
     seconds: float = 0.0
+    latency: dict[int, int] = field(default_factory=dict)
 
 
 class Ledger:
@@ -194,6 +195,8 @@ class Ledger:
         total.rows += rows
         total.row_errors += row_errors
         total.seconds += seconds
+        bucket = bucket_of(seconds)
+        total.latency[bucket] = total.latency.get(bucket, 0) + 1
         if role == "champion":
             watch = self.watch(deployment, model)
             # One number a request, however many rows it has: a watch costs the same for a row and for a thousand.

@@ -7,9 +7,12 @@ from typing import Any, Generic, Literal, TypeAlias, Unpack
 
 from lmaas import types
 from lmaas._encode import checked, encoded
+from lmaas._events import followed, listed
 from lmaas._flow import DriverT, Raw, Resource, call, endpoint
 from lmaas._listing import Listing, list_query, listing
-from lmaas._request import CallOptions, Flow, Now, Request, Sleep
+from lmaas._request import CallOptions, Flow, Now, Request, Sleep, query_of
+from lmaas._sse import ServerEvent
+from lmaas._stream import EmitFlow, streaming
 from lmaas.errors import ConflictError, DeploymentFailedError
 from lmaas.resources._ids import JSON_CONTENT, READY_TIMEOUT, DeploymentRef, ModelRef, derived, id_of, model_id, segment
 
@@ -201,6 +204,75 @@ class Deployments(Resource[DriverT], Generic[DriverT]):
         return Listing(f"{path_of(deployment)}/revisions", types.Page[types.DeploymentRevision], query, options)
 
     @endpoint
+    def stats(
+        self, deployment: DeploymentRef, *, window: str | float | None = None, **options: Unpack[CallOptions]
+    ) -> Flow[types.DeploymentStats]:
+        """Return what the deployment has done: requests, latency, confidence, accuracy, feedback, drift, by version.
+
+        `print(stats)` shows it as a table.
+
+        Args:
+            deployment: The deployment or its name.
+            window: How far back: seconds, or `"5m"`, `"1h"`, `"7d"`, at most 90 days; omitted, an hour. Figures are
+                kept by the minute, beyond two days by the hour, and the window begins with a full one.
+            **options: extra_headers, timeout, idempotency_key.
+
+        Raises:
+            NotFoundError: There is no such deployment.
+            UnprocessableEntityError: `window` is no length of time, or out of range.
+        """
+        request = Request("GET", f"{path_of(deployment)}/stats", query_of(window=window), options=options)
+        return call(request, types.DeploymentStats)
+
+    @streaming
+    def follow_stats(
+        self, deployment: DeploymentRef, *, window: str | float | None = None, **options: Unpack[CallOptions]
+    ) -> EmitFlow[types.DeploymentStats]:
+        """Give the stats now and whenever they changed, at most once a second, best in a `with` block.
+
+        A stream that breaks off is opened again and begins with the stats as they are then; it ends with the
+        deployment.
+
+        Args:
+            deployment: The deployment or its name.
+            window: As for `stats`.
+            **options: extra_headers, timeout, idempotency_key.
+
+        Raises:
+            APIConnectionError: The stream broke off and could not be taken up again.
+        """
+        path = f"{path_of(deployment)}/stats"
+        return followed(path, _stats, options=options, query=query_of(window=window))
+
+    @streaming
+    def events(
+        self,
+        deployment: DeploymentRef,
+        *,
+        follow: bool = False,
+        after: types.DeploymentEvent | None = None,
+        **options: Unpack[CallOptions],
+    ) -> EmitFlow[types.DeploymentEvent]:
+        """Give what happened to the deployment in order, best in a `with` block; with `follow`, live until it goes.
+
+        A stream that breaks off is taken up after the last event seen: none is missed, none comes twice.
+
+        Args:
+            deployment: The deployment or its name.
+            follow: Wait for events to come; omitted, only those that are there.
+            after: Begin after this event.
+            **options: extra_headers, timeout, idempotency_key.
+
+        Raises:
+            APIConnectionError: The stream broke off and could not be taken up again.
+        """
+        path = f"{path_of(deployment)}/events"
+        if follow:
+            return followed(path, _event, options=options, last_id=None if after is None else str(after.seq))
+        query = list_query(after=None if after is None else after.id, limit=1000, order="asc")
+        return listed(Listing(path, types.Page[types.DeploymentEvent], query, options))
+
+    @endpoint
     def wait(
         self,
         deployment: DeploymentRef,
@@ -215,3 +287,11 @@ class Deployments(Resource[DriverT], Generic[DriverT]):
         """
         options = CallOptions() if extra_headers is None else CallOptions(extra_headers=extra_headers)
         return awaited(id_of(deployment), timeout=timeout, options=options)
+
+
+def _stats(event: ServerEvent) -> types.DeploymentStats:
+    return types.DeploymentStats.model_validate_json(event.data)
+
+
+def _event(event: ServerEvent) -> types.DeploymentEvent:
+    return types.DeploymentEvent.model_validate_json(event.data)

@@ -7,13 +7,13 @@ from typing import Generic, Literal, Unpack
 
 from lmaas import types
 from lmaas._encode import encoded
-from lmaas._events import followed
+from lmaas._events import followed, listed
 from lmaas._flow import DriverT, Raw, Resource, call, endpoint
 from lmaas._listing import Listing, list_query, listing
 from lmaas._progress import ProgressOption
 from lmaas._request import CallOptions, Flow, Request
 from lmaas._sse import ServerEvent
-from lmaas._stream import Emit, EmitFlow, streaming
+from lmaas._stream import EmitFlow, streaming
 from lmaas.resources._ids import JSON_CONTENT, DeploymentRef, JobRef, ModelRef, id_of, model_id, segment
 from lmaas.resources._waiting import settled, waited, waited_all
 
@@ -123,7 +123,7 @@ class Jobs(Resource[DriverT], Generic[DriverT]):
             last_id = None if after is None else str(after.seq)
             return followed(path, _event, options=options, last_id=last_id)
         query = list_query(after=None if after is None else after.id, limit=1000, order="asc")
-        return _listed(Listing(path, types.Page[types.JobEvent], query, options))
+        return listed(Listing(path, types.Page[types.JobEvent], query, options))
 
     @endpoint
     def wait(
@@ -211,15 +211,3 @@ def _headers(extra_headers: Mapping[str, str] | None) -> CallOptions:
 
 def _event(event: ServerEvent) -> types.JobEvent:
     return types.JobEvent.model_validate_json(event.data)
-
-
-def _listed(described: Listing[types.JobEvent]) -> EmitFlow[types.JobEvent]:
-    """Emit the items of a list, page by page."""
-    after: str | None = None
-    while True:
-        page = yield from described.page(after)
-        for item in page.data:
-            yield Emit(item)
-        after = described.following(page, after)
-        if after is None:
-            return

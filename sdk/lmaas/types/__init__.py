@@ -109,6 +109,15 @@ if TYPE_CHECKING:
         TextPiece,
         TokenChance,
     )
+    from lmaas.types.stats import (
+        DeploymentEvent,
+        DeploymentStats,
+        DriftAlarm,
+        DriftSignal,
+        DriftState,
+        StatsFigures,
+        VariantStats,
+    )
 
 __all__ = [
     "CNN",
@@ -142,8 +151,13 @@ __all__ = [
     "Deleted",
     "Deployment",
     "DeploymentCreate",
+    "DeploymentEvent",
     "DeploymentRevision",
+    "DeploymentStats",
     "DeploymentUpdate",
+    "DriftAlarm",
+    "DriftSignal",
+    "DriftState",
     "EarlyStopping",
     "ErrorBody",
     "ErrorDetail",
@@ -192,6 +206,7 @@ __all__ = [
     "RowError",
     "Schedule",
     "ScoredLabel",
+    "StatsFigures",
     "StepSchedule",
     "TableInput",
     "TabularMLP",
@@ -207,6 +222,7 @@ __all__ = [
     "Validation",
     "Variant",
     "VariantSpec",
+    "VariantStats",
     "WireObject",
     "WireRequest",
 ]
@@ -333,6 +349,15 @@ _NAMES = {
         "ScoredLabel",
         "TextPiece",
         "TokenChance",
+    ),
+    "lmaas.types.stats": (
+        "DeploymentEvent",
+        "DeploymentStats",
+        "DriftAlarm",
+        "DriftSignal",
+        "DriftState",
+        "StatsFigures",
+        "VariantStats",
     ),
 }
 """Which names live in which file."""
