@@ -8,19 +8,19 @@ table of errors calls a refused or a lost connection a timeout, and lets some er
 from __future__ import annotations
 
 import ssl
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lmaas._request import FailureKind
 
 if TYPE_CHECKING:
-    import httpx
+    from httpx_aiohttp import HttpxAiohttpClient
 
 UNLIMITED = 0
 """Connections, as aiohttp has it: how many requests are open is the driver's to say, and streams hold one each."""
 
 
-def new_client(context: ssl.SSLContext, *, limits: httpx.Limits) -> httpx.AsyncClient:
-    """Return a client for all connections of one loop."""
+def new_client(context: ssl.SSLContext, *, limits: Any) -> HttpxAiohttpClient:
+    """Return a client for all connections of one loop; `limits` are httpx's, which one file alone names."""
     from httpx_aiohttp import HttpxAiohttpClient
 
     return HttpxAiohttpClient(verify=context, limits=limits)

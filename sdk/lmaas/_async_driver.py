@@ -38,6 +38,8 @@ from lmaas._request import (
 )
 from lmaas._settings import Settings, Transport
 
+TURNS_TO_CLOSE = 4
+"""Of a loop, until asyncio has let go of the sockets that were closed in it."""
 MAX_OPEN_REQUESTS = 16
 """Of one async client on one loop. More only wait for each other: one loop has one processor."""
 MAX_OPEN: Mapping[Transport, int] = {"httpx": MAX_OPEN_REQUESTS, "aiohttp": 256}
@@ -94,6 +96,9 @@ class _Lanes:
         made, self._made, self._free = self._made, [], []
         for lane in made:
             await lane.aclose()
+        # Sockets are let go in the turns after, which never come where this was the loop's last work.
+        for _ in range(TURNS_TO_CLOSE):
+            await asyncio.sleep(0)
 
 
 @dataclass(slots=True)

@@ -141,6 +141,7 @@ BODIES = [
             "type": "update",
             "deployment": "reader",
             "strategy": "finetune",
+            "max_source_share": 0.5,
             "promote": "auto",
             "dry_run": False,
             "seed": 3,
