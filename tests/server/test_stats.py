@@ -93,7 +93,7 @@ def test_a_shadow_is_in_its_variant_alone(deployed, server, stats):
     assert told["variants"][1]["rows"] == 4
 
 
-def test_figures_outlive_the_server(deployed, server, app, settings, http, stats):
+def test_figures_outlive_the_server(deployed, server, settings, stats):
     from lmaas_server.app import create_app, server_of
     from lmaas_server.settings import Settings
 
