@@ -118,51 +118,29 @@ class Adwin:
             self.rows[level + 1].append(merged)
 
     def _look(self) -> Change | None:
-        """Drop the oldest bucket for as long as some cut of the window parts it; what is left is the newer part."""
-        older, older_total = 0, 0.0
-        while self._parts():
-            size, total = self._drop()
-            older += size
-            older_total += total
-        if not older:
-            return None
-        change = Change(older_total / older, self.mean, older, self.width, self.seen)
-        self.width, self.total, self.spread, self.rows = 0, 0.0, 0.0, [[]]
-        return change
-
-    def _parts(self) -> bool:
-        """Whether at some cut the means of the older and the newer part differ by more than the bound."""
+        """Return the change at the cut that parts the window most clearly, and begin anew; None if no cut parts it."""
         log_term = math.log(2 * math.log(self.width) / self.delta)
         variance = self.spread / self.width
-        older, older_total = 0, 0.0
+        older, older_total, clearest, change = 0, 0.0, 1.0, None
         for size, bucket in self._buckets():
             older += size
             older_total += bucket.total
             newer = self.width - older
             if newer < _MIN_PART:
-                return False
+                break
             if older < _MIN_PART:
                 continue
             harmonic = 1 / (older - _MIN_PART + 1) + 1 / (newer - _MIN_PART + 1)
             bound = math.sqrt(2 * harmonic * variance * log_term) + 2 / 3 * log_term * harmonic
-            if abs(older_total / older - (self.total - older_total) / newer) > bound:
-                return True
-        return False
+            before, after = older_total / older, (self.total - older_total) / newer
+            if abs(before - after) > clearest * bound:
+                clearest, change = abs(before - after) / bound, Change(before, after, older, newer, self.seen)
+        if change is not None:
+            self.width, self.total, self.spread, self.rows = 0, 0.0, 0.0, [[]]
+        return change
 
     def _buckets(self) -> Iterator[tuple[int, _Bucket]]:
         """Yield the buckets, oldest first, and how many numbers each holds."""
         for level in range(len(self.rows) - 1, -1, -1):
             for bucket in self.rows[level]:
                 yield 2**level, bucket
-
-    def _drop(self) -> tuple[int, float]:
-        """Forget the oldest bucket; return how many numbers it held, and their sum."""
-        size, bucket = 2 ** (len(self.rows) - 1), self.rows[-1].pop(0)
-        self.width -= size
-        self.total -= bucket.total
-        between = size * self.width * (bucket.total / size - self.total / self.width) ** 2 / (size + self.width)
-        # Rounding may leave less than nothing where all numbers were alike.
-        self.spread = max(0.0, self.spread - bucket.spread - between)
-        while len(self.rows) > 1 and not self.rows[-1]:
-            self.rows.pop()
-        return size, bucket.total
