@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -91,7 +92,7 @@ def measure(client: LMaaS) -> list[Line]:
         figures: list[float] = []
         for name, request in (("ours", {}), ("naive", NAIVE)):
             points = list(corrected(client, champion, drawn, name=f"rotation-{name}-{seed}", seed=seed, **request))
-            print(name, seed, [(p.corrections, round(p.drifted, 3), round(p.original, 3)) for p in points])
+            sys.stderr.write(f"{name} {seed}: {' '.join(f'{p.drifted:.3f}/{p.original:.3f}' for p in points)}\n")
             first, last = points[0], points[-1]
             figures += [first.drifted, last.drifted, first.original - last.original]
         return figures

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 import zipfile
 
 import numpy as np
@@ -10,9 +11,13 @@ import numpy as np
 from benchmarks.learning.data import voices
 from benchmarks.learning.loop import NAIVE, Examples, Line, Loop, medians, seconds, trained
 from lmaas import LMaaS
+from lmaas.types import Gate, Validation
 
 CORRECTIONS = 250
-BATCH = 50
+HELD_OUT = Validation(fraction=0.2)
+"""Of 1,800 clips the default tenth would be 180, on which one lost clip is half a point: too few to judge by."""
+GATE = Gate(max_anchor_drop=0.02)
+"""Known voices may lose two points: what the floor allows."""
 
 
 def _joined(parts: list[Examples]) -> Examples:
@@ -45,23 +50,21 @@ def measure(client: LMaaS) -> list[Line]:
         voice = _said(everyone[unseen][0])
         order = np.random.default_rng(seed).permutation(len(voice))
         corrected, tested = voice.take(order[:CORRECTIONS]), voice.take(order[CORRECTIONS:])
-        champion = trained(client, _folders(training), name=f"ear-{seed}", seed=seed)
+        champion = trained(client, _folders(training), name=f"ear-{seed}", seed=seed, validation=HELD_OUT)
         figures: list[float] = []
-        for name, request in (("ours", {}), ("naive", NAIVE)):
+        for name, request in (("ours", {"gate": GATE}), ("naive", NAIVE)):
             loop = Loop(client, champion, name=f"speaker-{name}-{seed}", seed=seed)
             before, known_before = loop.accuracy(tested), loop.accuracy(known_test)
-            took = 0.0
-            for batch in corrected.batches(BATCH):
-                loop.correct(batch)
-                job = loop.update(**request)
-                took = max(took, seconds(job))
+            loop.correct(corrected)
+            took = seconds(loop.update(**request))
             figures += [before, loop.accuracy(tested), known_before - loop.accuracy(known_test), took]
+        sys.stderr.write(f"{unseen}: {[round(figure, 3) for figure in figures]}\n")
         return figures
 
     before, after, lost, took, _, naive, naive_lost, _ = medians(once)
     return [
         Line(
-            f"a voice never heard, {CORRECTIONS} corrections in {CORRECTIONS // BATCH} updates",
+            f"a voice never heard, {CORRECTIONS} corrections",
             f"{before:.1%} -> {after:.1%}",
             ">= 95 %",
             f"{naive:.1%}",
@@ -74,5 +77,5 @@ def measure(client: LMaaS) -> list[Line]:
             f"{100 * naive_lost:.1f} points",
             lost <= 0.02,
         ),
-        Line("    the longest update", f"{took:.1f} s", "<= 10 s", "", took <= 10),
+        Line("    the update", f"{took:.1f} s", "<= 10 s", "", took <= 10),
     ]
