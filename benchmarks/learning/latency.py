@@ -12,12 +12,14 @@ import numpy as np
 from benchmarks.learning.loop import SEEDS, Line, Loop
 from benchmarks.learning.rotation import CORRECTIONS, champion_of, stream
 from lmaas import LMaaS
-from lmaas.types import Job
+from lmaas.types import Gate, Job
 
 IDLE_SECONDS = 3.0
 PAUSE = 0.005
 """Seconds between an answer and the next question: a service that is asked without any is never idle."""
 FLOOR = 2.0
+ROLLBACKS = 10
+ROLLBACK_MS = 100
 
 
 def measure(client: LMaaS) -> list[Line]:
@@ -41,7 +43,28 @@ def measure(client: LMaaS) -> list[Line]:
     ratio = statistics.median(ratios)
     what = f"p99 of predictions while {CORRECTIONS:,} corrections are learned, over idle"
     spread = f"{1000 * statistics.median(busy):.1f} over {1000 * statistics.median(idle):.1f} ms"
-    return [Line(what, f"{ratio:.2f}x ({spread}, {min(counts)}+ requests)", f"<= {FLOOR:.0f}x", "", ratio <= FLOOR)]
+    figure = f"{ratio:.2f}x ({spread}, {min(counts)}+ requests)"
+    return [Line(what, figure, f"<= {FLOOR:.0f}x", "", ratio <= FLOOR), _rollback(client, loop, row)]
+
+
+def _rollback(client: LMaaS, loop: Loop, row: Any) -> Line:
+    """Roll back from an update, to and fro; each time the answers must be those from before, to the bit."""
+    answers = [_answers(client, loop.name, row)]
+    loop.update(gate=Gate(enabled=False))
+    answers.append(_answers(client, loop.name, row))
+    took, same = [], answers[0] != answers[1]
+    for number in range(ROLLBACKS):
+        began = time.perf_counter()
+        client.deployments.rollback(loop.name)
+        took.append(time.perf_counter() - began)
+        same = same and _answers(client, loop.name, row) == answers[number % 2]
+    slowest = 1000 * max(took)
+    what = f"the slowest of {ROLLBACKS} rollbacks; answers are {'bit-identical' if same else 'NOT THE SAME'} after it"
+    return Line(what, f"{slowest:.0f} ms", f"<= {ROLLBACK_MS} ms", "", same and slowest <= ROLLBACK_MS)
+
+
+def _answers(client: LMaaS, name: str, row: Any) -> Any:
+    return client.predict(name, row, probabilities=True, store=False).outputs[0].probabilities
 
 
 def _p99(client: LMaaS, name: str, row: Any, asking: Callable[[], bool]) -> tuple[float, int]:

@@ -1,0 +1,92 @@
+"""The picture of learning without forgetting: accuracy over corrections, of what is new and of what was known.
+
+    python -m benchmarks.learning picture        writes docs/learning.png; matplotlib is the extra `plot`
+
+Medians of three seeds, with the least and the most of them as a band.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.learning.loop import NAIVE, SEEDS, Line
+from benchmarks.learning.rotation import DEGREES, Point, champion_of, corrected, stream
+from lmaas import LMaaS
+
+PATH = Path(__file__).parents[2] / "docs" / "learning.png"
+METHODS: dict[str, tuple[str, tuple[float, float], str, dict[str, Any]]] = {
+    "ours": ("replay_distill\nbehind the gate", (1_600, 94), "#0b62c4", {}),
+    "naive": ("fine-tuning\non corrections alone", (2_000, 69), "#c2410c", NAIVE),
+}
+"""What a method is called, where that is written, its colour, and what its updates ask for."""
+_PAPER, _INK, _FAINT = "#fcfcfb", "#24292f", "#d0d4d9"
+"""Light paper of its own: a transparent picture would be black on black where pages are dark."""
+
+
+def measure(client: LMaaS) -> list[Line]:
+    """Draw, and return a line that says where."""
+    curves = {
+        name: [
+            list(
+                corrected(client, champion_of(client, seed), stream(seed), name=f"{name}-{seed}", seed=seed, **request)
+            )
+            for seed in SEEDS
+        ]
+        for name, (*_, request) in METHODS.items()
+    }
+    draw(curves, PATH)
+    last = {name: np.median([points[-1].original for points in runs]) for name, runs in curves.items()}
+    return [Line(f"drawn: {PATH.parent.name}/{PATH.name}", f"upright {last['ours']:.1%}", "", f"{last['naive']:.1%}")]
+
+
+def draw(curves: dict[str, list[list[Point]]], path: Path) -> None:
+    """Draw the curves of each method, one run a seed, into a PNG file."""
+    from matplotlib.figure import Figure  # an extra, which the other parts do without
+
+    figure = Figure(figsize=(9.6, 4.2), facecolor=_PAPER, layout="constrained")
+    panels = figure.subplots(1, 2, sharey=True)
+    titles = (f"Digits turned by {DEGREES:.0f}°: what is corrected", "Upright digits: what the model knew before")
+    for panel, title, field in zip(panels, titles, ("drifted", "original"), strict=True):
+        _prepare(panel, title)
+        for name, (label, place, colour, _) in METHODS.items():
+            runs = np.array([[getattr(point, field) for point in points] for points in curves[name]]) * 100
+            at = np.array([point.corrections for point in curves[name][0]])
+            middle = np.median(runs, axis=0)
+            panel.fill_between(at, runs.min(axis=0), runs.max(axis=0), color=colour, alpha=0.15, linewidth=0)
+            panel.plot(at, middle, color=colour, linewidth=2.2)
+            _label(panel, at[-1], middle[-1], f"{middle[-1]:.1f} %", colour)
+            if field == "original":
+                panel.text(*place, label, ha="center", va="top", color=colour, fontsize=11, fontweight="bold")
+    panels[0].set_ylabel("accuracy on 4,000 test digits, %", color=_INK, fontsize=11)
+    figure.savefig(path, dpi=160, facecolor=_PAPER)
+
+
+def _prepare(panel: Any, title: str) -> None:
+    panel.set_facecolor(_PAPER)
+    panel.set_title(title, loc="left", color=_INK, fontsize=12, fontweight="bold")
+    panel.set_xlabel("corrections", color=_INK, fontsize=11)
+    panel.set_xlim(0, 3_850)
+    panel.set_ylim(35, 102)
+    panel.set_xticks([0, 800, 1_600, 2_400, 3_200], ["0", "800", "1,600", "2,400", "3,200"])
+    panel.tick_params(colors=_INK, labelsize=10, length=0)
+    panel.grid(axis="y", color=_FAINT, linewidth=0.8)
+    for side, spine in panel.spines.items():
+        spine.set_visible(side == "bottom")
+        spine.set_color(_FAINT)
+
+
+def _label(panel: Any, x: float, y: float, text: str, colour: str) -> None:
+    below = colour == METHODS["naive"][2]
+    panel.annotate(
+        text,
+        (x, y),
+        xytext=(6, -5 if below else 5),
+        textcoords="offset points",
+        va="center",
+        color=colour,
+        fontsize=11,
+        fontweight="bold",
+    )
