@@ -10,6 +10,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from lmaas.types import SGD, Adam, Gate, UpdateRequest
+from lmaas_server.engine.learning import strategies
 from lmaas_server.engine.learning.evaluate import evaluate
 from lmaas_server.engine.learning.signals import held_out
 from lmaas_server.engine.learning.update import update
@@ -184,3 +185,21 @@ def test_an_update_can_be_cancelled(blob_model, blobs, tmp_path):
     with pytest.raises(Cancelled):
         list(update(blob_model, corrections(blobs), None, request, directory=tmp_path, control=lambda: "cancel"))
     assert not (tmp_path / "bundle").exists()
+
+
+def test_an_update_leaves_the_anchor_the_outputs_of_its_training(run, blobs, blob_model):
+    """What each update loses would else be what the next one holds to."""
+    found = run(corrections(blobs), gate=Gate(enabled=False))
+    before, after = (load_file(b / "buffers.safetensors")["anchor.outputs"] for b in (blob_model, found.bundle))
+    assert np.array_equal(before, after)
+
+
+@pytest.mark.parametrize(("rows", "steps"), [(20, 20), (160, 100), (1600, 250)])
+def test_few_rows_are_learned_in_more_steps_each(run, blobs, monkeypatch, rows, steps):
+    rates = []
+    monkeypatch.setattr(strategies, "set_learning_rate", lambda _optimizer, rate: rates.append(rate))
+    learned = [name for name in (f"fb-{n}" for n in range(2 * rows + 99)) if not held_out(name)][:rows]
+    feedback = corrections(blobs, 200) * 8
+    run([{**item, "id": name, "prediction_id": name} for item, name in zip(feedback, learned, strict=False)])
+    assert len(rates) == steps
+    assert (max(rates), rates[0] < 2e-4, 0 < rates[-1] < 2e-4) == (1e-3, True, True)
