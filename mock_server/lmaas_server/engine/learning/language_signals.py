@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from lmaas_server.engine.data.examples import Json
 from lmaas_server.engine.data.messages import question_of
 from lmaas_server.engine.data.tokens import Marked, Tokens
-from lmaas_server.engine.learning.signals import Item, held_out
+from lmaas_server.engine.learning.signals import Item, held_out, latest, row_of
 from lmaas_server.engine.learning.sources import JUDGED_FLOOR, parties_of, take_shares
 from lmaas_server.errors import InvalidError
 
@@ -83,7 +83,7 @@ def read_language_signals(
     items = [item for item in feedback if item["id"] not in gone]
     read = {item["id"]: found for item in items if (found := _read(item, tokens, form, context)) is not None}
     said = [item for item in items if item["id"] in read]
-    standing = _latest(said)
+    standing = latest(said, _matter)
     parties = parties_of(standing)
     judged = [item for item in standing if held_out(item["id"])]
     judging = take_shares(judged, max_source_share, parties=parties, floor=JUDGED_FLOOR)
@@ -106,22 +106,11 @@ def read_language_signals(
     )
 
 
-def _latest(items: list[Item]) -> list[Item]:
-    latest: dict[tuple[object, ...], Item] = {}
-    for item in sorted(items, key=lambda i: (i.get("created_at", 0), i["id"])):
-        key = (_matter(item), item.get("source"))
-        latest.pop(key, None)  # the later statement also takes the later place
-        latest[key] = item
-    return list(latest.values())
-
-
 def _matter(item: Item) -> tuple[object, ...]:
     """Return what an item speaks about: a text that was shown, or two of one prompt, whichever is the better."""
     if item["kind"] == "preference":
         return ("preference", repr(item["prompt"]), *sorted((item["chosen"], item["rejected"])))
-    prediction = item.get("prediction_id")
-    row = (item["id"],) if prediction is None else (prediction, item.get("index", 0))
-    return (item["kind"], *row)
+    return (item["kind"], *row_of(item))
 
 
 def _read(item: Item, tokens: Tokens, form: str, context: int) -> Statement | None:

@@ -31,6 +31,7 @@ from lmaas_server.engine.learning.language_strategies import LONGEST, PLANS, Lan
 from lmaas_server.engine.learning.language_verdict import LanguageVerdict, judge_language
 from lmaas_server.engine.learning.own_texts import written
 from lmaas_server.engine.learning.reservoir import Reservoir
+from lmaas_server.engine.learning.result import counts_of, result_of
 from lmaas_server.engine.learning.signals import Item
 from lmaas_server.engine.learning.wishes import Control, Pace, no_wish, stop_if_cancelled
 from lmaas_server.engine.reports import Finished, Message, Metrics, Progress, Report
@@ -124,14 +125,14 @@ def update_language(
         retracted=retracted,
         max_source_share=request.max_source_share,
     )
-    counts = _counts(signals)
+    counts = counts_of(signals)
     yield Progress(0, _STEPS, 0, 1)
     text = f"{len(signals.fresh):,} items of feedback to learn from, {len(signals.held):,} kept back to judge by"
     yield Message("warning" if signals.capped or signals.lightened else "info", text, dict(counts))
     counts["capped_ids"] = sorted(signals.capped_ids)
     # A retraining has something to do though nobody says anything: it comes without what was retracted.
     if not signals.fresh and not (request.strategy == "retrain" and champion.buffers.reservoir_ids):
-        yield Finished(None, {}, _result(None, counts))
+        yield Finished(None, {}, result_of(None, counts))
         return
     torch.manual_seed(request.seed or 0)
     gone = {*retracted, *signals.capped_ids, *signals.replaced_ids, *(statement.id for statement in signals.fresh)}
@@ -164,18 +165,7 @@ def update_language(
     metrics = {**verdict.metrics, **_drift(ground, verdict)}
     yield Metrics(_STEPS, 1, metrics)
     _save(champion, verdict, replace(buffers, holdout=holdout), metrics, directory / "bundle")
-    yield Finished(directory / "bundle", metrics, _result(verdict, counts))
-
-
-def _counts(signals: LanguageSignals) -> Json:
-    return {
-        "feedback_used": len(signals.fresh),
-        "feedback_held_out": len(signals.held),
-        "contradictions": signals.contradictions,
-        "unusable": signals.unusable,
-        "capped": signals.capped,
-        "lightened": signals.lightened,
-    }
+    yield Finished(directory / "bundle", metrics, result_of(verdict, counts))
 
 
 def _ground(
@@ -318,18 +308,3 @@ def _save(
         buffers_info=buffers.info(),
     )
     save_language_bundle(bundle, directory)
-
-
-def _result(verdict: LanguageVerdict | None, counts: Json) -> Json:
-    """Return what a job's result says; without a verdict there was nothing to learn from."""
-    reason = verdict.reason if verdict else "insufficient_evidence"
-    return {
-        "promoted": reason in {"promoted", "gate_disabled"},
-        "reason": reason,
-        "gate": {
-            "anchor": verdict.anchor.to_json() if verdict else None,
-            "fresh": verdict.fresh.to_json() if verdict and verdict.fresh else None,
-            "alpha": verdict.alpha if verdict else None,
-        },
-        **counts,
-    }

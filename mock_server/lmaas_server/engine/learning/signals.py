@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -100,12 +100,12 @@ def read_signals(
     gone = frozenset(retracted)
     items = [item for item in feedback if item["id"] not in gone]
     said = [item for item in items if _read(item, target) is not None]
-    standing = _latest(said)
+    standing = latest(said, row_of)
     parties = parties_of(standing)
     judged = [item for item in standing if held_out(item["id"])]
     judging = take_shares(judged, max_source_share, parties=parties, floor=JUDGED_FLOOR)
-    kept_back = {_row_key(item) for item in judging.items}
-    told = [item for item in standing if not held_out(item["id"]) and _row_key(item) not in kept_back]
+    kept_back = {row_of(item) for item in judging.items}
+    told = [item for item in standing if not held_out(item["id"]) and row_of(item) not in kept_back]
     learning = take_shares(told, max_source_share, parties=parties)
     held, fresh = list(judging.items), list(learning.items)
     classes = list(target.get("classes", ()))
@@ -126,16 +126,18 @@ def read_signals(
     )
 
 
-def _latest(items: list[Item]) -> list[Item]:
-    latest: dict[tuple[object, ...], Item] = {}
+def latest(items: list[Item], matter: Callable[[Item], tuple[object, ...]]) -> list[Item]:
+    """Return what stands, oldest first: of each source the last item about a `matter`."""
+    standing: dict[tuple[object, ...], Item] = {}
     for item in sorted(items, key=lambda i: (i.get("created_at", 0), i["id"])):
-        key = (*_row_key(item), item.get("source"))
-        latest.pop(key, None)  # the later statement also takes the later place
-        latest[key] = item
-    return list(latest.values())
+        key = (matter(item), item.get("source"))
+        standing.pop(key, None)  # the later statement also takes the later place
+        standing[key] = item
+    return list(standing.values())
 
 
-def _row_key(item: Item) -> tuple[object, ...]:
+def row_of(item: Item) -> tuple[object, ...]:
+    """Return which row of which prediction an item is about; one that names none stands for itself."""
     prediction = item.get("prediction_id")
     return (item["id"],) if prediction is None else (prediction, item.get("index", 0))
 

@@ -20,6 +20,7 @@ from lmaas_server.engine.data.examples import Examples, Json
 from lmaas_server.engine.data.kinds import stored_rows
 from lmaas_server.engine.learning.case import Case
 from lmaas_server.engine.learning.forgetting import narrowed, still_named
+from lmaas_server.engine.learning.result import counts_of, result_of
 from lmaas_server.engine.learning.setup import relabelled
 from lmaas_server.engine.learning.signals import Item, Signals, read_signals
 from lmaas_server.engine.learning.split import split_rows
@@ -66,14 +67,14 @@ def update(
         InvalidError: `dataset_needed`, where `retrain` is given no examples.
     """
     champion, signals, gone = _before_it(load_bundle(bundle), list(feedback), examples, request, retracted)
-    counts = _counts(signals)
+    counts = counts_of(signals)
     yield Progress(0, _STEPS, 0, 1)
     text = f"{len(signals.fresh):,} items of feedback to learn from, {len(signals.held):,} kept back to judge by"
     yield Message("info", text, counts)
     yield from _told_of_sources(signals)
     counts["capped_ids"] = sorted(signals.capped_ids)
     if not len(signals.fresh) and not _has_to_forget(champion, request):
-        yield Finished(None, {}, _result(None, counts))
+        yield Finished(None, {}, result_of(None, counts))
         return
     case = Case.of(champion, signals, request, gone)
     if request.strategy == "retrain":
@@ -84,7 +85,7 @@ def update(
     shown = {name: value for name, value in verdict.metrics.items() if isinstance(value, float)}
     yield Metrics(_STEPS, 1, shown)
     _save(case, verdict, directory / "bundle")
-    yield Finished(directory / "bundle", verdict.metrics, _result(verdict, counts))
+    yield Finished(directory / "bundle", verdict.metrics, result_of(verdict, counts))
 
 
 def _before_it(
@@ -109,17 +110,6 @@ def _before_it(
 def _has_to_forget(champion: Bundle, request: UpdateRequest) -> bool:
     """Whether a retraining has something to do though nobody says anything: it comes without what was retracted."""
     return request.strategy == "retrain" and bool(champion.buffers_info.get("reservoir_ids"))
-
-
-def _counts(signals: Signals) -> Json:
-    return {
-        "feedback_used": len(signals.fresh),
-        "feedback_held_out": len(signals.held),
-        "contradictions": signals.contradictions,
-        "unusable": signals.unusable,
-        "capped": signals.capped,
-        "lightened": signals.lightened,
-    }
 
 
 def _told_of_sources(signals: Signals) -> Iterator[Report]:
@@ -218,18 +208,3 @@ def _save(case: Case, verdict: Verdict, directory: Path) -> None:
     ids = [memory.ids[index] for index in kept]
     info = {**model.buffers_info, "reservoir": len(ids), "reservoir_ids": ids}
     save_bundle(replace(model, metrics=verdict.metrics, buffers=buffers, buffers_info=info), directory)
-
-
-def _result(verdict: Verdict | None, counts: Json) -> Json:
-    """Return what a job's result says; without a verdict there was nothing to learn from."""
-    reason = verdict.reason if verdict else "insufficient_evidence"
-    return {
-        "promoted": reason in {"promoted", "gate_disabled"},
-        "reason": reason,
-        "gate": {
-            "anchor": verdict.anchor.to_json() if verdict else None,
-            "fresh": verdict.fresh.to_json() if verdict and verdict.fresh else None,
-            "alpha": verdict.alpha if verdict else None,
-        },
-        **counts,
-    }
