@@ -38,8 +38,9 @@ from lmaas._request import (
 )
 from lmaas._settings import Settings, Transport
 
-TURNS_TO_CLOSE = 4
-"""Of a loop, until asyncio has let go of the sockets that were closed in it."""
+TLS_GOODBYE = 0.25
+"""Seconds that aiohttp asks for after closing, so that both sides of a TLS connection can say goodbye:
+docs.aiohttp.org/en/stable/client_advanced.html#graceful-shutdown. A loop that ends sooner leaves the socket open."""
 MAX_OPEN_REQUESTS = 16
 """Of one async client on one loop. More only wait for each other: one loop has one processor."""
 MAX_OPEN: Mapping[Transport, int] = {"httpx": MAX_OPEN_REQUESTS, "aiohttp": 256}
@@ -96,9 +97,8 @@ class _Lanes:
         made, self._made, self._free = self._made, [], []
         for lane in made:
             await lane.aclose()
-        # Sockets are let go in the turns after, which never come where this was the loop's last work.
-        for _ in range(TURNS_TO_CLOSE):
-            await asyncio.sleep(0)
+        if made and self._transport == "aiohttp" and self._base_url.startswith("https:"):
+            await asyncio.sleep(TLS_GOODBYE)
 
 
 @dataclass(slots=True)
