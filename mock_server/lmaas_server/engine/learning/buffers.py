@@ -1,6 +1,6 @@
 """Rows kept with a model version so that it can learn from feedback without forgetting. Knows no update.
 
-    anchor     up to 1,000 training rows, balanced over the classes, with the outputs that the training gave them
+    anchor     up to 1,000 training rows, balanced over the classes, with the outputs this version gives them
     holdout    rows that training never saw: the validation rows, at most 10,000 of them and 64 MB
     reservoir  up to 2,000 rows of feedback that earlier updates learned from; empty after a training
 
