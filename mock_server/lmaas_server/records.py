@@ -165,6 +165,11 @@ class ObservationRecord:
     ratings: dict[str, int] = field(default_factory=dict)
     compared: int = 0
     agreed: int = 0
+    measured: int = 0
+    """Rows of values that a shadow compared; `difference` is the sum of their mean absolute differences."""
+    difference: float = 0.0
+    dropped: int = 0
+    """Requests that no shadow looked at, because too many were waiting."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,6 +193,8 @@ class RevisionRecord:
     actor: str | None
     created_at: float
     request_key: str | None = None
+    cause: str = "change"
+    """`change`, `promotion`, `canary`, `rollback`, or `automatic`: a rollback by the server itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

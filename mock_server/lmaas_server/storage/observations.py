@@ -23,7 +23,7 @@ _DETECTOR = columns_of(detectors, DetectorRecord)
 _KEY = ("deployment", "begin", "model", "shadow")
 _SUMS = (
     *("requests", "errors", "rows", "row_errors", "seconds", "confidence", "confident"),
-    *("labelled", "correct", "compared", "agreed"),
+    *("labelled", "correct", "compared", "agreed", "measured", "difference", "dropped"),
 )
 _COUNTS = ("latency", "feedback", "ratings")
 _HOUR = 3600

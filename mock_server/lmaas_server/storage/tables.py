@@ -204,6 +204,7 @@ revisions = Table(
     Column("actor", String(255)),
     Column("request_key", String(255)),
     Column("created_at", Float, nullable=False),
+    Column("cause", String(16), nullable=False, server_default=text("'change'")),
     UniqueConstraint("deployment", "request_key"),
 )
 
@@ -251,6 +252,16 @@ feedback = Table(
     Index(None, "applied_in", "position", sqlite_where=_LIVE, postgresql_where=_LIVE),
 )
 
+# What a version learned from that is no champion yet: noted as applied once it is promoted there.
+candidate_feedback = Table(
+    "candidate_feedback",
+    metadata,
+    Column("deployment", String(64), primary_key=True),
+    Column("model", String(160), primary_key=True),
+    Column("feedback", String(80), primary_key=True),
+    Index(None, "model"),
+)
+
 counters = Table(
     "counters",
     metadata,
@@ -295,6 +306,9 @@ observations = Table(
     Column("ratings", Json, nullable=False),
     Column("compared", BigInteger, nullable=False),
     Column("agreed", BigInteger, nullable=False),
+    Column("measured", BigInteger, nullable=False, server_default=text("0")),
+    Column("difference", Float, nullable=False, server_default=text("0")),
+    Column("dropped", BigInteger, nullable=False, server_default=text("0")),
     Index(None, "begin"),
 )
 
