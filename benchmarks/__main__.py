@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-ALL = ("client", "serving", "startup", "training", "tasks", "language", "preferences")
+ALL = ("client", "uploads", "serving", "startup", "training", "tasks", "language", "preferences")
 
 
 def main(names: list[str]) -> int:

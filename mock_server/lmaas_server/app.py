@@ -32,6 +32,7 @@ from lmaas_server.routes.jobs import JobRoutes
 from lmaas_server.routes.models import ModelRoutes
 from lmaas_server.routes.observations import ObservationRoutes
 from lmaas_server.routes.predictions import PredictionRoutes
+from lmaas_server.routes.uploads import UploadRoutes
 from lmaas_server.services.batching import Batchers
 from lmaas_server.services.collecting import CollectingService
 from lmaas_server.services.datasets import DatasetService
@@ -54,8 +55,10 @@ from lmaas_server.services.stats import StatsService
 from lmaas_server.services.text_feedback import TextFeedback
 from lmaas_server.services.training import TrainingService
 from lmaas_server.services.updating import UpdateService
+from lmaas_server.services.uploads import UploadService
 from lmaas_server.settings import Settings
 from lmaas_server.storage import Artifacts, Database, Storage, sweep
+from lmaas_server.storage.uploads import UploadFiles
 
 __all__ = ["Server", "create_app", "server_of"]
 
@@ -73,6 +76,7 @@ class Server:
     storage: Storage
     artifacts: Artifacts
     runner: JobRunner
+    uploads: UploadService
     deploying: DeployingService
     predictors: Predictors
     log: PredictionLog
@@ -87,6 +91,7 @@ class Server:
         self.storage.idempotency.forget_unfinished()
         self.storage.idempotency.purge(self.clock() - self.settings.idempotency_hours * 3600)
         sweep(self.storage, self.artifacts)
+        self.uploads.purge()
         self.runner.start()
         self.deploying.start()
 
@@ -215,11 +220,21 @@ def _wired(settings: Settings, clock: Callable[[], float]) -> tuple[Server, tupl
         announce=runner.prewarm if settings.prewarm else _nothing,
         clock=clock,
     )
+    uploads = UploadService(
+        UploadFiles(artifacts),
+        datasets,
+        part_bytes=settings.upload_part_kb * 1024,
+        max_bytes=settings.max_upload_mb * MIB,
+        max_open=settings.max_uploads,
+        lifetime=settings.upload_hours * 3600,
+        clock=clock,
+    )
     server = Server(
         settings=settings,
         storage=storage,
         artifacts=artifacts,
         runner=runner,
+        uploads=uploads,
         deploying=deploying,
         predictors=predictors,
         log=log,
@@ -231,6 +246,7 @@ def _wired(settings: Settings, clock: Callable[[], float]) -> tuple[Server, tupl
     )
     routes = (
         DatasetRoutes(datasets),
+        UploadRoutes(uploads),
         job_routes,
         ModelRoutes(ModelService(storage, artifacts, clock=clock)),
         BaseModelRoutes(PretrainedService(ground.base_models)),

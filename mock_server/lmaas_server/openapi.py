@@ -31,6 +31,7 @@ from lmaas_server.routes import (
     models,
     observations,
     predictions,
+    uploads,
 )
 
 __all__ = ["document", "document_bytes", "main"]
@@ -38,6 +39,7 @@ __all__ = ["document", "document_bytes", "main"]
 Json = dict[str, Any]
 _ROUTES: tuple[type[Any], ...] = (
     datasets.DatasetRoutes,
+    uploads.UploadRoutes,
     jobs.JobRoutes,
     models.ModelRoutes,
     base_models.BaseModelRoutes,
@@ -51,6 +53,7 @@ _ROUTES: tuple[type[Any], ...] = (
 )
 _TAGS = {
     "datasets": "Files of examples, checked whole when they arrive.",
+    "uploads": "Large files on their way in parts, which survive a broken connection.",
     "jobs": "Training, evaluation and update: work in the background.",
     "models": "Trained versions, `NAME@VERSION`.",
     "deployments": "Names under which versions serve predictions.",
@@ -67,6 +70,8 @@ Lists take `after`, `limit` and `order`. Errors always have the same four keys. 
 an `Idempotency-Key`: the same key and body within a day are answered from memory, with `Idempotent-Replayed: true`."""
 _PATH_ABOUT = {
     "dataset": "`ds-...`",
+    "upload": "`up-...`",
+    "part": "Its number, from 1",
     "job": "`job-...`",
     "base_model": "Name of a base model",
     "model": "`NAME@VERSION`, `NAME@ALIAS`, or `NAME` for the newest",
@@ -81,6 +86,7 @@ _BODY_ERRORS: dict[str, tuple[int, ...]] = {
     "json": (400, 413, 415, 422),
     "raw": (400, 413, 415, 422),
     "upload": (400, 413, 415, 422),
+    "stream": (400, 413, 415, 422),
 }
 
 
@@ -165,6 +171,8 @@ def _operation(described: Operation, schemas: dict[tuple[str, Any], Json]) -> Js
 
 
 def _content(described: Operation, schemas: dict[tuple[str, Any], Json]) -> Json:
+    if described.body_kind == "stream":
+        return {media: {"schema": {"type": "string", "format": "binary"}} for media in described.accepts}
     kinds = [schemas["validation", kind] for kind in _alternatives(described.body)]
     schema = kinds[0] if len(kinds) == 1 else {"oneOf": kinds}
     if described.body_kind == "upload":

@@ -33,6 +33,12 @@ class Settings(BaseSettings):
     job_memory_mb: int = Field(default=4096, ge=64)
     """A job whose estimate is above this is refused before it starts."""
     max_upload_mb: int = Field(default=2048, ge=1)
+    upload_part_kb: int = Field(default=8192, ge=1)
+    """Of the parts of an upload in parts; larger where there would be more than 10,000."""
+    upload_hours: float = Field(default=24.0, gt=0)
+    """How long an upload in parts may take; what is left of it then is removed."""
+    max_uploads: int = Field(default=64, ge=1)
+    """Uploads in parts that may be under way."""
     max_body_mb: int = Field(default=64, ge=1)
     """Of requests that are not uploads."""
     max_unpacked_mb: int = Field(default=4096, ge=1)

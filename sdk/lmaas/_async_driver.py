@@ -28,12 +28,15 @@ from lmaas._request import (
     Answer,
     Attempt,
     Close,
+    Compute,
     Flow,
     Now,
     Read,
     ResultT,
     Sleep,
+    Slice,
     Source,
+    Together,
     TransportError,
 )
 from lmaas._settings import Settings, Transport
@@ -136,8 +139,13 @@ async def _close_with_the_loop(lanes: weakref.ref[_Lanes]) -> AsyncGenerator[Non
             await found.close()
 
 
-async def _sending(digest: Digest) -> AsyncIterator[bytes]:
+async def _sending(digest: Digest | Slice) -> AsyncIterator[bytes]:
     """Yield an upload's bytes; the file is read in a thread, so that a slow disk does not hold up the loop."""
+    if isinstance(digest, Slice):
+        blocks = digest.blocks()
+        while (block := await asyncio.to_thread(next, blocks, None)) is not None:
+            yield block
+        return
     yield digest.upload.head(digest.key)
     blocks = digest.upload.blocks()
     while (block := await asyncio.to_thread(next, blocks, None)) is not None:
@@ -196,7 +204,7 @@ class AsyncDriver(Driver):
             case Attempt():
                 return await self._attempt(action)
             case Sleep():
-                return await asyncio.sleep(action.seconds)
+                await asyncio.sleep(action.seconds)
             case Now():
                 return time.monotonic()
             case Read():
@@ -204,9 +212,29 @@ class AsyncDriver(Driver):
             case Close():
                 opened = _async_opened(action.source)
                 await opened.response.aclose()
-                return opened.lanes.give(opened.lane)
+                opened.lanes.give(opened.lane)
+            case Compute():
+                return await asyncio.to_thread(action.function)
+            case Together():
+                return await self._together(action)
             case _:
                 raise TypeError(f"a driver performs attempts, not {action!r}")
+        return None
+
+    async def _together(self, action: Together) -> list[Any]:
+        slots = asyncio.Semaphore(action.at_once)
+
+        async def one(flow: Flow[Any]) -> Any:
+            async with slots:
+                return await self.run(flow)
+
+        begun = [asyncio.create_task(one(flow)) for flow in action.flows]
+        try:
+            return await asyncio.gather(*begun)
+        finally:
+            for task in begun:
+                task.cancel()
+            await asyncio.gather(*begun, return_exceptions=True)
 
     async def close(self) -> None:
         """Close the connections of the running loop; those of other loops are closed with them."""

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from lmaas._hints import retry_after
-from lmaas._request import Answer, Request, TransportError, Upload
+from lmaas._request import Answer, Request, Slice, TransportError, Upload
 from lmaas.errors import (
     APIConnectionError,
     APIResponseValidationError,
@@ -46,9 +46,10 @@ EXCERPT = 200
 
 def sent(request: Request, url: str) -> SentRequest:
     """Return the request as errors remember it."""
-    body = f"@{request.body.filename}" if isinstance(request.body, Upload) else request.body
+    body = request.body
+    shown = f"@{body.filename}" if isinstance(body, Upload) else "@part" if isinstance(body, Slice) else body
     headers = {**request.headers, **request.options.get("extra_headers", {})}
-    return SentRequest.of(request.method, url or request.path, headers, body)
+    return SentRequest.of(request.method, url or request.path, headers, shown)
 
 
 def answered(outcome: Answer | TransportError, request: Request) -> Answer:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
-from lmaas._request import Upload
+from lmaas._request import Slice, Upload
 
 
 @dataclass(slots=True)
@@ -27,8 +27,11 @@ class Digest:
             self.upload.on_progress(self.sent, self.upload.size)
 
 
-def sending(digest: Digest) -> Iterator[bytes]:
-    """Yield an upload's bytes."""
+def sending(digest: Digest | Slice) -> Iterator[bytes]:
+    """Yield an upload's bytes, or those of a part of one."""
+    if isinstance(digest, Slice):
+        yield from digest.blocks()
+        return
     yield digest.upload.head(digest.key)
     for block in digest.upload.blocks():
         yield block

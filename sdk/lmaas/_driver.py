@@ -24,13 +24,16 @@ from lmaas._request import (
     Answer,
     Attempt,
     Close,
+    Compute,
     FailureKind,
     Flow,
     Now,
     Read,
     ResultT,
     Sleep,
+    Slice,
     Source,
+    Together,
     TransportError,
     Upload,
 )
@@ -188,7 +191,7 @@ class Driver:
         return redacted_url(self._base_url)
 
     def _prepare(
-        self, attempt: Attempt, http: httpx.Client | AsyncHttpClient, send: Callable[[Digest], Any]
+        self, attempt: Attempt, http: httpx.Client | AsyncHttpClient, send: Callable[[Digest | Slice], Any]
     ) -> Prepared:
         request = attempt.request
         url = self._base_url + request.path
@@ -199,6 +202,8 @@ class Driver:
         if isinstance(content, Upload):
             digest = Digest(content, attempt.key or "")
             content = send(digest)
+        elif isinstance(content, Slice):
+            content = send(content)
         timeout = _timeouts(attempt, stream=request.stream)
         if self.ours:
             # What httpx merges into a request of a client's own is known; merging it anew takes a tenth of a call.
@@ -277,16 +282,29 @@ class SyncDriver(Driver):
                 return self._attempt(action)
             case Sleep():
                 time.sleep(action.seconds)
-                return None
             case Now():
                 return time.monotonic()
             case Read():
                 return self._read(action.source)
             case Close():
                 _opened(action.source).response.close()
-                return None
+            case Compute():
+                return action.function()
+            case Together():
+                return self._together(action)
             case _:
                 raise TypeError(f"a driver performs attempts, not {action!r}")
+        return None
+
+    def _together(self, action: Together) -> list[Any]:
+        from concurrent.futures import ThreadPoolExecutor
+
+        with ThreadPoolExecutor(action.at_once, thread_name_prefix="lmaas") as pool:
+            begun = [pool.submit(self.run, flow) for flow in action.flows]
+            try:
+                return [each.result() for each in begun]
+            finally:
+                pool.shutdown(cancel_futures=True)
 
     def close(self) -> None:
         """Close the connections, unless the HTTP client came from outside."""

@@ -97,7 +97,44 @@ class Upload:
                 yield block
 
 
-Body: TypeAlias = bytes | Upload
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """A stretch of a file, sent as it is and read from disk as it is sent."""
+
+    source: Path | bytes
+    start: int
+    size: int
+
+    def blocks(self) -> Iterator[bytes]:
+        """Yield the bytes in blocks of a mebibyte, exactly `size` of them.
+
+        Raises:
+            OSError: The file cannot be read, or has shrunk since it was measured.
+        """
+        end = self.start + self.size
+        if isinstance(self.source, bytes):
+            for start in range(self.start, end, CHUNK_BYTES):
+                yield self.source[start : min(start + CHUNK_BYTES, end)]
+            return
+        left = self.size
+        with self.source.open("rb", buffering=0) as file:
+            file.seek(self.start)
+            while left:
+                block = file.read(min(left, CHUNK_BYTES))
+                if not block:
+                    raise OSError(f"{self.source} has shrunk while it was sent: {left} bytes of a part are gone")
+                left -= len(block)
+                yield block
+
+    def checksum(self) -> str:
+        """Return the sha256 of the bytes."""
+        digest = sha256()
+        for block in self.blocks():
+            digest.update(block)
+        return digest.hexdigest()
+
+
+Body: TypeAlias = bytes | Upload | Slice
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +176,24 @@ class Sleep:
 @dataclass(frozen=True, slots=True)
 class Now:
     """Answered with seconds on a clock that never goes back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compute:
+    """Work for the processor, off the loop where there is one; answered with what the function returns."""
+
+    function: Callable[[], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Together:
+    """Run flows beside each other, `at_once` at a time; answered with a list of what they return.
+
+    The first that raises ends the others: those that run are waited for or cancelled, the rest never begin.
+    """
+
+    flows: tuple[Generator[Any, Any, Any], ...]
+    at_once: int
 
 
 class Source(Protocol):
@@ -190,7 +245,7 @@ class TransportError:
     cause: BaseException | None = None
 
 
-Action: TypeAlias = Request | Attempt | Sleep | Now | Read | Close
+Action: TypeAlias = Request | Attempt | Sleep | Now | Read | Close | Compute | Together
 Flow: TypeAlias = Generator[Action, Any, ResultT]
 
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Lock
 
 from lmaas._hints import retry_after
@@ -28,6 +28,8 @@ from lmaas._request import (
     Request,
     ResultT,
     Sleep,
+    Slice,
+    Together,
     TransportError,
     Upload,
     mint_key,
@@ -154,6 +156,8 @@ def _prepared(request: Request, policy: RetryPolicy) -> tuple[str | None, dict[s
     if isinstance(request.body, Upload) and key is not None:
         headers["content-type"] = f"multipart/form-data; boundary={request.body.boundary(key)}"
         headers["content-length"] = str(request.body.length(key))
+    if isinstance(request.body, Slice):
+        headers["content-length"] = str(request.body.size)
     for name, value in options.get("extra_headers", {}).items():
         headers[name.lower()] = value
     return key, headers
@@ -177,6 +181,8 @@ def retrying(flow: Flow[ResultT], policy: RetryPolicy) -> Flow[ResultT]:
         except StopIteration as stop:
             return stop.value  # type: ignore[no-any-return]
         error = None
+        if isinstance(action, Together):
+            action = replace(action, flows=tuple(retrying(each, policy) for each in action.flows))
         try:
             reply = (yield from attempts(action, policy)) if isinstance(action, Request) else (yield action)
         except GeneratorExit:

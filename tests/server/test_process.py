@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -197,3 +198,33 @@ def test_torch_is_not_imported_by_a_server_that_needs_none(start):
     children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
     for pid in (server.process.pid, *children):
         assert "libtorch" not in Path(f"/proc/{pid}/maps").read_text()
+
+
+def test_an_upload_killed_in_mid_part_goes_on_with_the_parts_that_were_whole(start):
+    data = b"a,label\n" + b"1,x\n2,y\n" * 400
+    pieces = [data[at : at + 1024] for at in range(0, len(data), 1024)]
+
+    def put(number: int) -> str:
+        piece = pieces[number - 1]
+        path = f"/v1/uploads/{upload['id']}/parts/{number}?sha256={hashlib.sha256(piece).hexdigest()}"
+        head = (
+            f"PUT {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\nContent-Length: {len(piece)}"
+        )
+        return f"{head}\r\nConnection: close\r\n\r\n"
+
+    first = start(LMAAS_SERVER_UPLOAD_PART_KB="1")
+    upload = first.ask("POST", "/v1/uploads", {"filename": "rows.csv", "bytes": len(data)})
+    with socket.create_connection(("127.0.0.1", int(first.url.rsplit(":", 1)[1]))) as half:
+        with socket.create_connection(half.getpeername()) as whole:
+            whole.sendall(put(2).encode() + pieces[1])
+            assert b"200 OK" in whole.recv(4096)
+        half.sendall(put(1).encode() + pieces[0][:500])
+        first.end(signal.SIGKILL)
+    second = start(LMAAS_SERVER_UPLOAD_PART_KB="1")
+    assert [part["number"] for part in second.ask("GET", f"/v1/uploads/{upload['id']}")["parts"]] == [2]
+    for number in {*range(1, len(pieces) + 1)} - {2}:
+        with socket.create_connection(("127.0.0.1", int(second.url.rsplit(":", 1)[1]))) as whole:
+            whole.sendall(put(number).encode() + pieces[number - 1])
+            assert b"200 OK" in whole.recv(4096)
+    made = second.ask("POST", f"/v1/uploads/{upload['id']}/complete", {})
+    assert made["sha256"] == hashlib.sha256(data).hexdigest()

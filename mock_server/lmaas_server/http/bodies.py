@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from typing import IO, Any
 
 from flask import Request
 
 from lmaas_server.errors import MalformedError, TooLargeError, UnsupportedError
 from lmaas_server.http.validation import validate_json
 
-__all__ = ["JSON_TYPE", "NPY_TYPE", "check_length", "media_type", "read_bytes", "read_json"]
+__all__ = ["JSON_TYPE", "NPY_TYPE", "check_length", "media_type", "read_bytes", "read_json", "stream_blocks"]
 
 JSON_TYPE = "application/json"
 NPY_TYPE = "application/x-npy"
+_BLOCK = 1 << 20
 
 
 def media_type(request: Request, *, allowed: tuple[str, ...]) -> str:
@@ -65,6 +67,26 @@ def read_bytes(request: Request, *, limit: int) -> bytes:
         message = f"The body broke off: {len(body)} bytes came of the {announced} announced."
         raise MalformedError(message, code="body_truncated")
     return body
+
+
+def stream_blocks(request: Request, *, limit: int) -> Iterator[bytes]:
+    """Yield the body as it comes, no longer than announced; whether it came whole is for the reader to tell.
+
+    Raises:
+        TooLargeError: It announces more than `limit`.
+        MalformedError: It does not announce its length.
+    """
+    if request.content_length is None:
+        message = "The header `Content-Length` is missing; a body that is streamed to the disk announces its length."
+        raise MalformedError(message, code="length_missing")
+    check_length(request, limit=limit)
+    return _blocks(request.environ["wsgi.input"], request.content_length)
+
+
+def _blocks(stream: IO[bytes], left: int) -> Iterator[bytes]:
+    while left and (block := stream.read(min(left, _BLOCK))):
+        left -= len(block)
+        yield block
 
 
 def read_json(request: Request, kind: Any, *, limit: int) -> tuple[Any, bytes]:

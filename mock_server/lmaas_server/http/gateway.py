@@ -24,7 +24,7 @@ from pydantic import BaseModel
 
 from lmaas_server.errors import UnavailableError
 from lmaas_server.http.auth import ANYBODY, ApiKeys
-from lmaas_server.http.bodies import media_type, read_bytes, read_json
+from lmaas_server.http.bodies import media_type, read_bytes, read_json, stream_blocks
 from lmaas_server.http.errors import failure_of
 from lmaas_server.http.idempotency import Idempotency, fingerprint_of, request_key_of
 from lmaas_server.http.lane import Lane
@@ -209,6 +209,9 @@ class Gateway:
             case "upload":
                 with receive(request, limit=self._max_upload, new_temp=self._new_temp) as upload:
                     yield made(body=upload, fingerprint=fingerprint_of(request, upload.fingerprint))
+            case "stream":
+                media = media_type(request, allowed=described.accepts)
+                yield made(body=stream_blocks(request, limit=self._max_upload), media=media)
             case _:
                 yield made(fingerprint=fingerprint_of(request, b""))
 

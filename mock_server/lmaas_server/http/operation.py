@@ -33,7 +33,7 @@ class Operation:
     tag: str
     body: Any = None
     """The type of the JSON body, or a `OneOf`."""
-    body_kind: Literal["none", "json", "upload", "raw"] = "none"
+    body_kind: Literal["none", "json", "upload", "raw", "stream"] = "none"
     accepts: tuple[str, ...] = ()
     """Content types of a raw body."""
     answer: Any = None

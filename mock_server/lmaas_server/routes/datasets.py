@@ -16,7 +16,7 @@ from lmaas_server.http.validation import validate_json
 from lmaas_server.records import DatasetRecord
 from lmaas_server.services.datasets import DatasetService
 
-__all__ = ["DatasetRoutes"]
+__all__ = ["DatasetRoutes", "dataset_wire"]
 
 _NAME = Query(name="name", about="Only datasets of this name.")
 
@@ -50,18 +50,18 @@ class DatasetRoutes:
             size=upload.size,
             request_key=call.request_key,
         )
-        return _wire(record)
+        return dataset_wire(record)
 
     @operation("GET", "/v1/datasets", tag="datasets", answer=Dataset, listed=True, query=(_NAME,), errors=(404, 422))
     def list(self, call: Call) -> dict[str, Any]:
         """List the datasets."""
         page = self._datasets.page(call.page, name=call.query.get("name"))
-        return list_of([_wire(record) for record in page.items], has_more=page.has_more)
+        return list_of([dataset_wire(record) for record in page.items], has_more=page.has_more)
 
     @operation("GET", "/v1/datasets/<dataset>", tag="datasets", answer=Dataset, errors=(404,))
     def retrieve(self, call: Call, dataset: str) -> Dataset:
         """Get one dataset."""
-        return _wire(self._datasets.get(dataset))
+        return dataset_wire(self._datasets.get(dataset))
 
     @operation(
         "GET", "/v1/datasets/<dataset>/content", tag="datasets", gives=("application/octet-stream",), errors=(404,)
@@ -107,7 +107,8 @@ def _fields(form: dict[str, str]) -> DatasetCreate:
     return checked
 
 
-def _wire(record: DatasetRecord) -> Dataset:
+def dataset_wire(record: DatasetRecord) -> Dataset:
+    """Return a dataset as it goes out."""
     return Dataset.model_validate(
         {
             "id": record.id,

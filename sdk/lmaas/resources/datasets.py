@@ -14,6 +14,7 @@ from lmaas._records import is_frame, is_numeric
 from lmaas._request import CallOptions, Flow, Progress, Query, Request, query_of
 from lmaas.errors import ChecksumError
 from lmaas.resources._ids import ANY_CONTENT, DatasetRef, id_of, segment
+from lmaas.resources._parts import PARTS_ABOVE, in_parts
 
 KINDS = frozenset({"class", "none", "text", "value"})
 """Words for `target=` that say what targets are; any other names the column that holds them."""
@@ -44,6 +45,8 @@ def upload(
     )
     in_file = None if column is not None and not has_columns(file) else column
     body = to_upload(file, column=in_file, named=named, fields=fields, on_progress=on_progress)
+    if body.size > PARTS_ABOVE:
+        return (yield from in_parts(body, message, options=options))
     request = Request("POST", "/v1/datasets", body=body, options=options)
     answer = answered((yield request), request)
     dataset = decode(answer, request, types.Dataset)
@@ -96,6 +99,9 @@ class Datasets(Resource[DriverT], Generic[DriverT]):
         **options: Unpack[CallOptions],
     ) -> Flow[types.Dataset]:
         """Upload examples; a file is read from disk as it is sent, and its checksum compared with the server's.
+
+        Above 64 MiB a file goes in parts, four at a time: a broken connection costs a part, not the file. What still
+        fails goes on where it stopped when the call is made again with the same `idempotency_key` (within a day).
 
         Args:
             file: A path, bytes, (x, y) of n rows each (arrays, or texts or dicts for x), a data frame with `target=`,

@@ -118,6 +118,7 @@ if TYPE_CHECKING:
         StatsFigures,
         VariantStats,
     )
+    from lmaas.types.uploads import UploadComplete, UploadCreate, UploadPart, UploadSession
 
 __all__ = [
     "CNN",
@@ -219,6 +220,10 @@ __all__ = [
     "TrainingRequest",
     "UpdatePolicy",
     "UpdateRequest",
+    "UploadComplete",
+    "UploadCreate",
+    "UploadPart",
+    "UploadSession",
     "Validation",
     "Variant",
     "VariantSpec",
@@ -358,6 +363,12 @@ _NAMES = {
         "DriftState",
         "StatsFigures",
         "VariantStats",
+    ),
+    "lmaas.types.uploads": (
+        "UploadComplete",
+        "UploadCreate",
+        "UploadPart",
+        "UploadSession",
     ),
 }
 """Which names live in which file."""
