@@ -1,13 +1,18 @@
-"""Which version answers: deployments in memory, read again when one of them changed. Knows no model's weights."""
+"""Which version answers: deployments in memory, read again when one of them changed. Knows no model's weights.
+
+The choice is by weighted rendezvous hashing (Thaler and Ravishankar 1998; Schindelhauer and Schomaker 2005 for the
+logarithm that makes it follow weights): every version draws -ln(u) / weight, where u is the hash of itself with the
+user, and the smallest answers. What a version draws depends on no other version, so a change of one share moves only
+those users whom that version gains or loses.
+"""
 
 from __future__ import annotations
 
+import math
 import threading
-from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
-from itertools import accumulate
 from types import MappingProxyType
 
 from lmaas_server.errors import ConflictError, MissingError, UnavailableError
@@ -19,11 +24,12 @@ __all__ = ["Route", "RoutingTable", "check_ready", "deployment_missing"]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A deployment as a request meets it: its answering variants and the bounds of their shares."""
+    """A deployment as a request meets it: its answering variants, their weights, and the shadows beside them."""
 
     record: DeploymentRecord
     models: tuple[str, ...]
-    bounds: tuple[float, ...]
+    weights: tuple[float, ...]
+    shadows: tuple[str, ...]
     roles: Mapping[str, str]
     """Of every variant, shadows too."""
 
@@ -31,18 +37,28 @@ class Route:
     def of(cls, record: DeploymentRecord) -> Route:
         """Read the variants; a shadow answers nobody."""
         answering = [v for v in record.variants if v["role"] != "shadow" and v["weight"] > 0]
-        bounds = tuple(accumulate(float(v["weight"]) for v in answering))
-        roles = MappingProxyType({v["model"]: v["role"] for v in record.variants})
-        return cls(record, tuple(v["model"] for v in answering), bounds, roles)
+        return cls(
+            record=record,
+            models=tuple(v["model"] for v in answering),
+            weights=tuple(float(v["weight"]) for v in answering),
+            shadows=tuple(v["model"] for v in record.variants if v["role"] == "shadow"),
+            roles=MappingProxyType({v["model"]: v["role"] for v in record.variants}),
+        )
 
     def choose(self, key: str) -> str:
         """Return the version for this user or request: the same key meets the same version while shares stay."""
         if len(self.models) == 1:
             return self.models[0]
         # The deployment's name is hashed too, so that a user is not in the canary of every deployment at once.
-        digest = blake2b(f"{self.record.name}\0{key}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
-        point = int.from_bytes(digest, "big") / 2**64 * self.bounds[-1]
-        return self.models[min(bisect_right(self.bounds, point), len(self.models) - 1)]
+        prefix = f"{self.record.name}\0{key}\0"
+        draws = [_draw(prefix + model, weight) for model, weight in zip(self.models, self.weights, strict=True)]
+        return self.models[draws.index(min(draws))]
+
+
+def _draw(text: str, weight: float) -> float:
+    """Return a number from the exponential distribution of rate `weight`, the same for the same text."""
+    digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return -math.log((int.from_bytes(digest, "big") + 1) / 2**64) / weight
 
 
 class RoutingTable:
