@@ -56,6 +56,12 @@ class JobRecord:
     error: Json | None = None
     wanted: str | None = None
     attempt: int = 0
+    trigger: Json | None = None
+    """Of an update that the deployment itself asked for: why."""
+    feedback_position: int | None = None
+    """Of updates: the position up to which feedback is taken into account; None of one that changes nothing."""
+    alarm_seq: int | None = None
+    """Of updates: the number of the newest drift event that is answered by it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +128,7 @@ class DeploymentRecord:
     metadata: dict[str, str]
     created_at: float
     update_policy: Json | None = None
+    guard: Json | None = None
     error: Json | None = None
     request_key: str | None = None
 
@@ -228,6 +235,9 @@ class FeedbackRecord:
     model: str
     created_at: float
     applied_in: str | None = None
+    verdict: bool | None = None
+    """Whether it speaks well of what was shown: a label that says the same, a thumb up. None where it says neither."""
+    predicted_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,7 +22,7 @@ from lmaas_server.storage.tables import deployments, revisions
 
 _COLUMNS = columns_of(deployments, DeploymentRecord)
 _REVISION = columns_of(revisions, RevisionRecord)
-CHANGEABLE = frozenset({"status", "batching", "metadata", "update_policy", "error"})
+CHANGEABLE = frozenset({"status", "batching", "metadata", "update_policy", "guard", "error"})
 
 
 class DeploymentRepository:
@@ -154,7 +154,7 @@ class DeploymentRepository:
         return self._seen(record)
 
     def update(self, name: str, **fields: Any) -> DeploymentRecord:
-        """Set `status`, `batching`, `metadata`, `update_policy` or `error`; no new revision.
+        """Set `status`, `batching`, `metadata`, `update_policy`, `guard` or `error`; no new revision.
 
         Raises:
             MissingError: `deployment_not_found`.

@@ -88,27 +88,25 @@ class FeedbackRepository:
             prediction: About this prediction only.
             applied: True or False: whether a version has learned from it; a version's id: learned by that one.
             kind: Of this kind only.
-            source: From this source only. Neither has an index: they sift what the other filters find.
+            source: From this source only.
         """
-        query = _filtered(deployment, prediction, applied)
-        query = query if kind is None else query.where(feedback.c.kind == kind)
-        query = query if source is None else query.where(feedback.c.source == source)
+        query = _filtered(deployment, prediction, applied, kind=kind, source=source)
         with self._database.reading() as connection:
             anchor = (feedback.c.id == page.after) & _LIVE
             rows, more = fetch_page(connection, feedback, query, page, anchor=anchor)
         return Page(tuple(record_from(FeedbackRecord, row) for row in rows), more)
 
-    def delete(self, id: str, *, now: float) -> bool:
-        """Retract an item: its content is gone, its id stays taken. False if there was none."""
+    def delete(self, id: str, *, now: float) -> FeedbackRecord | None:
+        """Retract an item: its content is gone, its id stays taken. Returns what it was; None if there was none."""
         with self._database.writing() as connection:
-            query = select(feedback.c.deployment).where(feedback.c.id == id, _LIVE)
-            deployment = connection.execute(query).scalar()
-            if deployment is None:
-                return False
+            row = connection.execute(select(*_COLUMNS).where(feedback.c.id == id, _LIVE)).mappings().one_or_none()
+            if row is None:
+                return None
             gone = update(feedback).where(feedback.c.id == id)
             connection.execute(gone.values(retracted_at=now, value=None, metadata={}, source=None))
-            add_to(connection, "feedback", {deployment: -1})
-        return True
+            record = record_from(FeedbackRecord, row)
+            add_to(connection, "feedback", {record.deployment: -1})
+        return record
 
     def pending(
         self, deployment: str, *, kinds: Iterable[str] | None = None, limit: int | None = None
@@ -127,7 +125,7 @@ class FeedbackRepository:
         """Return the items that were not retracted, in the order they came; `learned` from by a version, or not yet."""
         query = _filtered(deployment, None, applied=learned)
         if kinds is not None:
-            query = query.where(feedback.c.kind.in_(list(kinds)))
+            query = query.where(_column("kind", leads=False).in_(list(kinds)))
         with self._database.reading() as connection:
             rows = connection.execute(query.order_by(feedback.c.position).limit(limit)).mappings().all()
         return [record_from(FeedbackRecord, row) for row in rows]
@@ -171,16 +169,28 @@ class FeedbackRepository:
             return counted(connection, "feedback", deployment)
 
 
-def _filtered(deployment: str | None, prediction: str | None, applied: bool | str | None) -> Select[Any]:
+def _filtered(
+    deployment: str | None,
+    prediction: str | None,
+    applied: bool | str | None,
+    *,
+    kind: str | None = None,
+    source: str | None = None,
+) -> Select[Any]:
     """Build the query of a list, led to the index of the filter that leaves the fewest rows.
 
     A planner without statistics may take any index whose columns are compared: of the filters that are not to lead,
     the columns are wrapped in an expression, which no index answers.
     """
     query = select(*_COLUMNS).where(_LIVE)
+    elsewhere = prediction is not None or isinstance(applied, str)
+    if source is not None:
+        query = query.where(_column("source", leads=not elsewhere) == source)
+        elsewhere = True
+    if kind is not None:
+        query = query.where(_column("kind", leads=not elsewhere and applied is None) == kind)
     if deployment is not None:
-        leads = prediction is None and not isinstance(applied, str)
-        query = query.where(_column("deployment", leads=leads) == deployment)
+        query = query.where(_column("deployment", leads=not elsewhere) == deployment)
     if prediction is not None:
         query = query.where(feedback.c.prediction_id == prediction)
     if isinstance(applied, str):
@@ -188,6 +198,8 @@ def _filtered(deployment: str | None, prediction: str | None, applied: bool | st
     if applied is not None and prediction is not None:
         nothing = _column("applied_in", leads=False) == ""
         return query.where(not_(nothing) if applied else nothing)
+    if applied is not None and source is not None:
+        return query.where(func.coalesce(feedback.c.learned, false()) == (true() if applied else false()))
     if applied is not None:
         return query.where(feedback.c.learned == (true() if applied else false()))
     return query

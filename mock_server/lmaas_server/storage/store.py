@@ -12,6 +12,7 @@ from lmaas_server.storage.jobs import JobRepository
 from lmaas_server.storage.models import ModelRepository
 from lmaas_server.storage.observations import ObservationRepository
 from lmaas_server.storage.predictions import PredictionRepository
+from lmaas_server.storage.verdicts import VerdictRepository
 
 
 class Storage:
@@ -29,6 +30,7 @@ class Storage:
         self.models = ModelRepository(database)
         self.observations = ObservationRepository(database)
         self.predictions = PredictionRepository(database)
+        self.verdicts = VerdictRepository(database)
 
     def __repr__(self) -> str:
         return f"Storage({self.database!r})"

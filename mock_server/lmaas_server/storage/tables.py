@@ -99,6 +99,10 @@ jobs = Table(
     Column("wanted", String(16)),
     Column("attempt", Integer, nullable=False),
     Column("last_event", Integer, nullable=False, server_default=text("0")),
+    # Of updates: why the deployment itself asked for it, and which feedback and which alarm it takes into account.
+    Column("trigger", Json),
+    Column("feedback_position", BigInteger),
+    Column("alarm_seq", Integer),
     Index(None, "status", "position"),
     Index(None, "type", "position"),
     Index(None, "deployment", "position"),
@@ -189,6 +193,7 @@ deployments = Table(
     Column("batching", Json, nullable=False),
     Column("metadata", Json, nullable=False),
     Column("update_policy", Json),
+    Column("guard", Json),
     Column("error", Json),
     Column("request_key", String(255)),
     Column("created_at", Float, nullable=False),
@@ -225,6 +230,8 @@ predictions = Table(
 )
 
 _LIVE = text("retracted_at IS NULL")
+_SOURCED = text("retracted_at IS NULL AND source IS NOT NULL")
+_JUDGED = text("retracted_at IS NULL AND verdict IS NOT NULL")
 
 feedback = Table(
     "feedback",
@@ -245,11 +252,18 @@ feedback = Table(
     Column("learned", Boolean, nullable=False, server_default=false()),
     Column("created_at", Float, nullable=False),
     Column("retracted_at", Float),
+    # Whether it speaks well of what was shown, and when that was; null where it says neither.
+    Column("verdict", Boolean),
+    Column("predicted_at", Float),
     Index(None, "deployment", "position", sqlite_where=_LIVE, postgresql_where=_LIVE),
     Index(None, "prediction_id", "position", sqlite_where=_LIVE, postgresql_where=_LIVE),
     Index(None, "deployment", "learned", "position", sqlite_where=_LIVE, postgresql_where=_LIVE),
     Index(None, "learned", "position", sqlite_where=_LIVE, postgresql_where=_LIVE),
     Index(None, "applied_in", "position", sqlite_where=_LIVE, postgresql_where=_LIVE),
+    Index(None, "kind", "position", sqlite_where=_LIVE, postgresql_where=_LIVE),
+    Index(None, "deployment", "kind", "position", sqlite_where=_LIVE, postgresql_where=_LIVE),
+    Index(None, "source", "position", sqlite_where=_SOURCED, postgresql_where=_SOURCED),
+    Index(None, "deployment", "model", "kind", "predicted_at", sqlite_where=_JUDGED, postgresql_where=_JUDGED),
 )
 
 # What a version learned from that is no champion yet: noted as applied once it is promoted there.
