@@ -45,9 +45,12 @@ def checked(kind: type[MessageT], /, **fields: Any) -> MessageT:
         raise _refusal(kind, exc) from exc
 
 
-def encoded(message: types.WireRequest) -> bytes:
-    """Return the message as JSON, without what is not set."""
-    return message.model_dump_json(exclude_none=True).encode()
+def encoded(message: types.WireRequest, *, exactly: Mapping[str, Any] | None = None) -> bytes:
+    """Return the message as JSON, without what is not set; the fields in `exactly` as they are there, nulls too."""
+    if not exactly:
+        return message.model_dump_json(exclude_none=True).encode()
+    document = {**message.model_dump(mode="json", exclude_none=True), **exactly}
+    return json.dumps(document, ensure_ascii=False, allow_nan=False).encode()
 
 
 def _shorthand(name: str, value: Any) -> Any:

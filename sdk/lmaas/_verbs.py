@@ -189,6 +189,8 @@ class Verbs(Resource[DriverT], Generic[DriverT]):
         name: str,
         variants: resources.deployments.Variants | None = None,
         batching: types.BatchingSpec | dict[str, Any] | None = None,
+        update_policy: resources.deployments.Policy | None = None,
+        guard: resources.deployments.GuardLike | None = None,
         metadata: dict[str, str] | None = None,
         reason: str | None = None,
         ready_timeout: float | None = READY_TIMEOUT,
@@ -201,6 +203,9 @@ class Verbs(Resource[DriverT], Generic[DriverT]):
             name: Of the deployment.
             variants: Instead of `model`: several versions that share the traffic by weight.
             batching: How requests may be computed together.
+            update_policy: When it learns from feedback of its own accord: `UpdatePolicySpec(min_feedback=100)`, or
+                `every_seconds=`, or `on_drift=True`; omitted, never, or as it was.
+            guard: When a canary is taken back: `GuardSpec(max_p99_ms=50)`; omitted, by the defaults, or as it was.
             metadata: Up to 32 free words stored with it.
             reason: Why, for the history of revisions.
             ready_timeout: Seconds to wait for it; None for as long as it takes.
@@ -215,6 +220,8 @@ class Verbs(Resource[DriverT], Generic[DriverT]):
             model=model,
             variants=variants,
             batching=batching,
+            update_policy=update_policy,
+            guard=guard,
             metadata=metadata,
             reason=reason,
             ready_timeout=ready_timeout,

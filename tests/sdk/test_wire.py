@@ -13,7 +13,7 @@ import respx
 from sdk_samples import DATASET, DEPLOYMENT, FEEDBACK, JOB, MODEL, PREDICTION, listed
 
 from lmaas import ChecksumError, LMaaS
-from lmaas.types import MLP, Adam, EvaluationRequest, Prediction, VariantSpec
+from lmaas.types import MLP, Adam, EvaluationRequest, GuardSpec, Prediction, UpdatePolicySpec, VariantSpec
 
 URL = "http://127.0.0.1:8000"
 DELETED = {"id": "x", "object": "x", "deleted": True}
@@ -166,6 +166,29 @@ BODIES = [
         DEPLOYMENT,
         lambda c: c.deployments.update("reader", model="digits@2", if_revision=1, reason="better"),
         {"model": "digits@2", "if_revision": 1, "reason": "better"},
+    ),
+    (
+        "PATCH /v1/deployments/reader",
+        DEPLOYMENT,
+        lambda c: c.deployments.update("reader", update_policy=None),
+        {"update_policy": None},
+    ),
+    (
+        "PATCH /v1/deployments/reader",
+        DEPLOYMENT,
+        lambda c: c.deployments.update("reader", guard={"max_latency_factor": None}, reason="slow is fine"),
+        {"guard": {**GuardSpec().model_dump(), "max_latency_factor": None}, "reason": "slow is fine"},
+    ),
+    (
+        "POST /v1/deployments",
+        DEPLOYMENT,
+        lambda c: c.deploy("digits@1", name="reader", update_policy=UpdatePolicySpec(min_feedback=9)),
+        {
+            "name": "reader",
+            "model": "digits@1",
+            "update_policy": {"min_feedback": 9, "on_drift": False, "strategy": "replay_distill", "promote": "auto"},
+            "metadata": {},
+        },
     ),
     (
         "POST /v1/deployments/reader/rollback",

@@ -28,12 +28,18 @@ from lmaas.types import (
     DeploymentStats,
     Explanation,
     Feedback,
+    Gate,
+    Guard,
+    GuardSpec,
     Job,
     JobEvent,
+    JobTrigger,
     Lineage,
     Model,
     Page,
     Prediction,
+    UpdatePolicy,
+    UpdatePolicySpec,
 )
 
 T = TypeVar("T")
@@ -47,7 +53,13 @@ def blocking_verbs(client: LMaaS) -> None:
     assert_type(client.predict("reader", [[1, 2]], top_k=3, extra_headers={"a": "b"}), Prediction)
     assert_type(client.explain("reader", [[1, 2]], target="7", method="saliency"), Explanation)
     assert_type(client.update("reader", strategy="retrain"), Job)
+    assert_type(client.update("reader", kl_budget=4.0, beta=0.2), Job)
     assert_type(client.feedback("pred-1", labels=[1]), list[Feedback])
+    assert_type(client.feedback("pred-1", preferred="pred-2"), list[Feedback])
+    assert_type(client.feedback("pred-1", preferred={"chosen": "a", "rejected": "b"}), list[Feedback])
+    policy = UpdatePolicySpec(min_feedback=100, promote="canary", gate=Gate(significance=0.01))
+    assert_type(client.deploy("digits@1", name="reader", update_policy=policy), Deployment)
+    assert_type(client.deployments.update("reader", update_policy=None, guard=GuardSpec()), Deployment)
 
 
 async def async_verbs(client: AsyncLMaaS) -> None:
@@ -57,6 +69,11 @@ async def async_verbs(client: AsyncLMaaS) -> None:
     assert_type(await client.predict("reader", [[1, 2]]), Prediction)
     assert_type(await client.explain("reader", [[1, 2]]), Explanation)
     assert_type(await client.update("reader"), Job)
+    assert_type(await client.update("reader", kl_budget=4.0, beta=0.2), Job)
+    assert_type(await client.feedback("pred-1", preferred=[None, {"chosen": "a", "rejected": "b"}]), list[Feedback])
+    policy = {"every_seconds": 3600, "on_drift": True}
+    assert_type(await client.deploy("digits@1", name="reader", update_policy=policy), Deployment)
+    assert_type(await client.deployments.update("reader", update_policy=policy, guard={"max_p99_ms": 9}), Deployment)
     assert_type(await client.feedback("pred-1", ratings=[1]), list[Feedback])
     assert_type(await client.models.lineage("digits@3"), Lineage)
     call = client.jobs.retrieve("job-1")
@@ -76,6 +93,9 @@ def blocking_nouns(client: LMaaS, job: Job, model: Model, deployment: Deployment
     assert_type(client.models.lineage("digits@3"), Lineage)
     assert_type(client.models.set_alias("digits", "best", 1), Model)
     assert_type(client.deployments.rollback(deployment), Deployment)
+    assert_type(deployment.update_policy, UpdatePolicy | None)
+    assert_type(deployment.guard, Guard | None)
+    assert_type(job.trigger, JobTrigger | None)
     assert_type(client.deployments.stats(deployment, window="5m"), DeploymentStats)
     assert_type(client.predictions.retrieve("pred-1"), Prediction)
     assert_type(client.feedback.retract("fb-1"), Deleted)
@@ -164,4 +184,6 @@ def mistakes_are_found(client: LMaaS) -> None:
     client.update("reader", strategy=3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     with client.feedback.buffer() as send:
         send("pred-1", lables=[1])  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    client.deployments.update("reader", update_policy=5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    UpdatePolicySpec(promote="maybe")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     client.jobs.retrieve(3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

@@ -17,6 +17,7 @@ from lmaas_server.http.paging import list_of
 from lmaas_server.records import DeploymentRecord, RevisionRecord
 from lmaas_server.routes.slicing import sliced
 from lmaas_server.services.deploying import DeployingService
+from lmaas_server.services.policies import guard_of
 
 __all__ = ["DeploymentRoutes"]
 
@@ -107,6 +108,7 @@ class DeploymentRoutes:
                 "revision": record.revision,
                 "batching": record.batching,
                 "update_policy": record.update_policy,
+                "guard": guard_of(record).model_dump(),
                 "stats": self._deploying.stats(record.name),
                 "error": record.error,
                 "metadata": record.metadata,

@@ -162,6 +162,7 @@ def _wire(record: JobRecord) -> Job:
             "result": record.result,
             "error": record.error,
             "request": record.request,
+            "trigger": record.trigger,
             "seed": record.seed,
         }
     )

@@ -14,6 +14,7 @@ from lmaas.types import BatchingSpec, DeploymentCreate, DeploymentUpdate, Varian
 from lmaas_server.errors import ConflictError, InvalidError, MissingError, ServiceError
 from lmaas_server.records import DeploymentRecord, Json, ModelRecord, PageRequest, RevisionRecord
 from lmaas_server.services.observing import Observer
+from lmaas_server.services.policies import changed_policies, stored_guard, stored_policy
 from lmaas_server.services.predictors import Predictors
 from lmaas_server.services.routing import deployment_missing
 from lmaas_server.storage import Page, Storage
@@ -54,7 +55,7 @@ class DeployingService:
         Raises:
             MissingError: `model_not_found`.
             ConflictError: `deployment_exists`.
-            InvalidError: `variants_invalid`, `variants_incompatible`.
+            InvalidError: `variants_invalid`, `variants_incompatible`, `policy_invalid`.
         """
         if (request.model is None) == (request.variants is None):
             message = "Give either `model` or `variants`, not both and not neither."
@@ -66,6 +67,8 @@ class DeployingService:
             revision=1,
             batching=(request.batching or BatchingSpec()).model_dump(),
             metadata=dict(request.metadata),
+            update_policy=stored_policy(request.update_policy),
+            guard=stored_guard(request.guard),
             created_at=self._clock(),
             request_key=request_key,
         )
@@ -109,7 +112,7 @@ class DeployingService:
         record = self.get(name)
         if request.if_revision is not None and request_key is None and request.if_revision != record.revision:
             raise _revision_mismatch(record, request.if_revision)
-        fields: Json = {}
+        fields = changed_policies(request)
         if request.batching is not None:
             fields["batching"] = request.batching.model_dump()
         if request.metadata is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import EllipsisType
 from typing import Any, Generic, Literal, TypeAlias, Unpack
 
 from lmaas import types
@@ -21,6 +22,8 @@ GROWTH = 1.5
 LONGEST_POLL = 1.0
 
 Variants: TypeAlias = "Sequence[types.VariantSpec | dict[str, Any]]"
+Policy: TypeAlias = "types.UpdatePolicySpec | dict[str, Any]"
+GuardLike: TypeAlias = "types.GuardSpec | dict[str, Any]"
 
 
 def made_ready(
@@ -29,6 +32,8 @@ def made_ready(
     model: ModelRef | None,
     variants: Variants | None,
     batching: types.BatchingSpec | dict[str, Any] | None,
+    update_policy: Policy | None,
+    guard: GuardLike | None,
     metadata: dict[str, str] | None,
     reason: str | None,
     ready_timeout: float | None,
@@ -39,6 +44,8 @@ def made_ready(
         "model": None if model is None else model_id(model),
         "variants": variants,
         "batching": batching,
+        "update_policy": update_policy,
+        "guard": guard,
         "metadata": metadata,
     }
     create = checked(types.DeploymentCreate, name=name, **fields)
@@ -85,8 +92,18 @@ def path_of(deployment: DeploymentRef) -> str:
     return f"/v1/deployments/{segment(id_of(deployment))}"
 
 
-def _sending(method: str, path: str, message: types.WireRequest, options: CallOptions) -> Request:
-    return Request(method, path, body=encoded(message), headers=JSON_CONTENT, options=options)
+def _sending(
+    method: str,
+    path: str,
+    message: types.WireRequest,
+    options: CallOptions,
+    *,
+    exactly: Mapping[str, Any] | None = None,
+) -> Request:
+    """Return the request; a guard's nulls, which are limits taken away, are sent along."""
+    guard: types.GuardSpec | None = getattr(message, "guard", None)
+    exact = {**(exactly or {}), **({} if guard is None else {"guard": guard.model_dump(mode="json")})}
+    return Request(method, path, body=encoded(message, exactly=exact), headers=JSON_CONTENT, options=options)
 
 
 class Deployments(Resource[DriverT], Generic[DriverT]):
@@ -105,10 +122,14 @@ class Deployments(Resource[DriverT], Generic[DriverT]):
         model: ModelRef | None = None,
         variants: Variants | None = None,
         batching: types.BatchingSpec | dict[str, Any] | None = None,
+        update_policy: Policy | None = None,
+        guard: GuardLike | None = None,
         metadata: dict[str, str] | None = None,
         **options: Unpack[CallOptions],
     ) -> Flow[types.Deployment]:
         """Create a deployment of `model`, or of `variants` that share the traffic by weight; do not wait for it.
+
+        `update_policy` says when it learns from feedback of its own accord, `guard` when a canary is taken back.
 
         Raises:
             ConflictError: There is one of that name; `update` it, or use `client.deploy`, which does either.
@@ -119,6 +140,8 @@ class Deployments(Resource[DriverT], Generic[DriverT]):
             model=None if model is None else model_id(model),
             variants=variants,
             batching=batching,
+            update_policy=update_policy,
+            guard=guard,
             metadata=metadata,
         )
         return call(_sending("POST", "/v1/deployments", message, options), types.Deployment)
@@ -150,12 +173,17 @@ class Deployments(Resource[DriverT], Generic[DriverT]):
         model: ModelRef | None = None,
         variants: Variants | None = None,
         batching: types.BatchingSpec | dict[str, Any] | None = None,
+        update_policy: Policy | EllipsisType | None = ...,
+        guard: GuardLike | None = None,
         metadata: dict[str, str] | None = None,
         if_revision: int | None = None,
         reason: str | None = None,
         **options: Unpack[CallOptions],
     ) -> Flow[types.Deployment]:
         """Change what is named and leave the rest; other variants make a new revision.
+
+        `update_policy` and `guard` are replaced whole; `update_policy=None` takes the policy away, and `GuardSpec()`
+        is the guard that a deployment has by default.
 
         Raises:
             ConflictError: `if_revision` is not the current one: somebody else changed it.
@@ -165,11 +193,14 @@ class Deployments(Resource[DriverT], Generic[DriverT]):
             model=None if model is None else model_id(model),
             variants=variants,
             batching=batching,
+            update_policy=None if update_policy is ... else update_policy,
+            guard=guard,
             metadata=metadata,
             if_revision=if_revision,
             reason=reason,
         )
-        return call(_sending("PATCH", path_of(deployment), message, options), types.Deployment)
+        cleared = {"update_policy": None} if update_policy is None else None
+        return call(_sending("PATCH", path_of(deployment), message, options, exactly=cleared), types.Deployment)
 
     @endpoint
     def delete(self, deployment: DeploymentRef, **options: Unpack[CallOptions]) -> Flow[types.Deleted]:

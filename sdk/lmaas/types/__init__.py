@@ -43,7 +43,6 @@ if TYPE_CHECKING:
         DeploymentRevision,
         DeploymentUpdate,
         RollbackRequest,
-        UpdatePolicy,
         Variant,
         VariantSpec,
     )
@@ -60,6 +59,7 @@ if TYPE_CHECKING:
         JobEvent,
         JobProgress,
         JobRequest,
+        JobTrigger,
         TrainingRequest,
         UpdateRequest,
         Validation,
@@ -98,6 +98,7 @@ if TYPE_CHECKING:
         Schedule,
         StepSchedule,
     )
+    from lmaas.types.policies import Guard, GuardSpec, UpdatePolicy, UpdatePolicySpec
     from lmaas.types.predictions import (
         GeneratedToken,
         Output,
@@ -171,6 +172,8 @@ __all__ = [
     "FeedbackItem",
     "Gate",
     "GeneratedToken",
+    "Guard",
+    "GuardSpec",
     "Huber",
     "ImageInput",
     "InputSpec",
@@ -179,6 +182,7 @@ __all__ = [
     "JobEvent",
     "JobProgress",
     "JobRequest",
+    "JobTrigger",
     "Label",
     "Lineage",
     "LineageDataset",
@@ -219,6 +223,7 @@ __all__ = [
     "TokenChance",
     "TrainingRequest",
     "UpdatePolicy",
+    "UpdatePolicySpec",
     "UpdateRequest",
     "UploadComplete",
     "UploadCreate",
@@ -275,7 +280,6 @@ _NAMES = {
         "DeploymentRevision",
         "DeploymentUpdate",
         "RollbackRequest",
-        "UpdatePolicy",
         "Variant",
         "VariantSpec",
     ),
@@ -301,6 +305,7 @@ _NAMES = {
         "JobEvent",
         "JobProgress",
         "JobRequest",
+        "JobTrigger",
         "TrainingRequest",
         "UpdateRequest",
         "Validation",
@@ -343,6 +348,12 @@ _NAMES = {
         "SGD",
         "Schedule",
         "StepSchedule",
+    ),
+    "lmaas.types.policies": (
+        "Guard",
+        "GuardSpec",
+        "UpdatePolicy",
+        "UpdatePolicySpec",
     ),
     "lmaas.types.predictions": (
         "GeneratedToken",

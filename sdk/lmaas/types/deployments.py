@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from lmaas.types._wire import Metadata, Name, WireObject, WireRequest
+from lmaas.types.policies import Guard, GuardSpec, UpdatePolicy, UpdatePolicySpec
 
 Role = Literal["champion", "canary", "shadow"]
 
@@ -27,14 +28,6 @@ class BatchingSpec(WireRequest):
     max_delay_ms: Annotated[float, Field(ge=0, le=10_000)] = 2.0
 
 
-class UpdatePolicy(WireRequest):
-    """When the deployment starts an update of its own accord; all omitted: never."""
-
-    min_feedback: Annotated[int, Field(ge=1)] | None = None
-    every_seconds: Annotated[float, Field(gt=0)] | None = None
-    on_drift: bool = False
-
-
 class DeploymentCreate(WireRequest):
     """Serve a model, or several variants, under a name."""
 
@@ -43,6 +36,10 @@ class DeploymentCreate(WireRequest):
     variants: Annotated[tuple[VariantSpec, ...], Field(strict=False, min_length=1, max_length=16)] | None = None
     """Instead of `model`, where traffic is split."""
     batching: BatchingSpec | None = None
+    update_policy: UpdatePolicySpec | None = None
+    """When it learns from feedback of its own accord; omitted, never."""
+    guard: GuardSpec | None = None
+    """When a canary is taken back of the server's own accord; omitted, the defaults of `GuardSpec`."""
     metadata: Metadata = {}
 
 
@@ -52,6 +49,10 @@ class DeploymentUpdate(WireRequest):
     model: str | None = None
     variants: Annotated[tuple[VariantSpec, ...], Field(strict=False, min_length=1, max_length=16)] | None = None
     batching: BatchingSpec | None = None
+    update_policy: UpdatePolicySpec | None = None
+    """Replaced whole; null takes it away."""
+    guard: GuardSpec | None = None
+    """Replaced whole; null stands for the defaults."""
     metadata: Metadata | None = None
     if_revision: int | None = None
     """Refuse with a conflict unless the deployment is at this revision."""
@@ -90,7 +91,8 @@ class Deployment(WireObject):
     variants: list[Variant]
     revision: int
     batching: Batching
-    update_policy: dict[str, Any] | None = None
+    update_policy: UpdatePolicy | None = None
+    guard: Guard | None = None
     stats: dict[str, Any]
     error: dict[str, Any] | None = None
     metadata: dict[str, str] = {}

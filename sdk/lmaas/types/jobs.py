@@ -137,6 +137,16 @@ class JobError(WireObject):
     message: str
 
 
+class JobTrigger(WireObject):
+    """Why a deployment asked for an update of its own accord."""
+
+    cause: Literal["feedback", "time", "drift"] | str
+    feedback: int
+    """Items that had come since the update before, and that can be learned from."""
+    alarm: str | None = None
+    """Of the cause `drift`: the event that told of it."""
+
+
 class Job(WireObject):
     """Work the server does in the background."""
 
@@ -156,6 +166,8 @@ class Job(WireObject):
     error: JobError | None = None
     request: dict[str, Any]
     """The request with every default filled in."""
+    trigger: JobTrigger | None = None
+    """Of an update that nobody asked for: why the deployment's update policy did."""
     seed: int
 
     @property
