@@ -20,7 +20,8 @@ from lmaas_server.http.multipart import BrokenOffError, NotMultipartError, Part,
 
 __all__ = ["Upload", "receive"]
 
-_CHUNK = 1 << 20
+_CHUNK = 1 << 16
+"""Below what malloc gives back at once (see `bodies`)."""
 _FIELD_LIMIT = 1 << 20
 _MULTIPART = "multipart/form-data"
 

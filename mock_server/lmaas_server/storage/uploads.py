@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
@@ -26,12 +27,12 @@ import orjson
 from lmaas_server.errors import ConflictError, InvalidError, MalformedError
 from lmaas_server.records import Json
 from lmaas_server.storage.artifacts import Artifacts
+from lmaas_server.storage.running_digest import RunningDigest, digest_of
 
 __all__ = ["Arrived", "UploadFiles", "UploadRecord"]
 
 _FOLDER = "uploads"
 _MARK_BYTES = 64
-_BLOCK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +72,8 @@ class UploadFiles:
 
     def __init__(self, artifacts: Artifacts) -> None:
         self._artifacts = artifacts
+        self._lock = threading.Lock()
+        self._digests: dict[str, RunningDigest] = {}
 
     def __repr__(self) -> str:
         return f"UploadFiles({self._artifacts!r})"
@@ -120,6 +123,8 @@ class UploadFiles:
         with _locked(folder / "parts" / str(number), number) as mark:
             here = os.pread(mark, _MARK_BYTES, 0).decode("ascii") == expected
             if not here:
+                if os.fstat(mark).st_size:
+                    self._let_go(record.id)  # its bytes are about to change under the checksum of the whole
                 os.ftruncate(mark, 0)
             with (folder / "data").open("r+b", buffering=0) as data:
                 data.seek((number - 1) * record.part_bytes)
@@ -129,16 +134,18 @@ class UploadFiles:
                 raise InvalidError(message, code="part_checksum_mismatch", param="sha256")
             if not here:
                 os.pwrite(mark, expected.encode("ascii"), 0)
+        self._follow(record)
         return Arrived(number=number, bytes=record.bytes_of(number), sha256=expected)
 
     def whole(self, record: UploadRecord) -> tuple[Path, str]:
         """Return where the file is, and its checksum; all parts are here."""
         path = self._at(record.id) / "data"
-        digest = sha256()
-        with path.open("rb", buffering=0) as file:
-            while block := file.read(_BLOCK):
-                digest.update(block)
-        return path, digest.hexdigest()
+        with self._lock:
+            digest = self._digests.get(record.id)
+        found = None
+        if digest is not None:
+            found = digest.whole({part.number: part.sha256 for part in self.arrived(record)})
+        return path, found or digest_of(path)
 
     @contextlib.contextmanager
     def linked(self, path: Path) -> Iterator[Path]:
@@ -151,6 +158,7 @@ class UploadFiles:
         """Note what an upload became, and let its bytes go."""
         done = replace(record, dataset=dataset)
         folder = self._at(record.id)
+        self._let_go(record.id)
         self._artifacts.write(f"{_key(record.id)}/about.json", orjson.dumps(asdict(done)))
         (folder / "data").unlink(missing_ok=True)
         self._artifacts.delete(f"{_key(record.id)}/parts")
@@ -158,10 +166,38 @@ class UploadFiles:
 
     def delete(self, id: str) -> bool:
         """Remove an upload and its parts; False if there was none."""
+        self._let_go(id)
         return self._artifacts.delete(_key(id))
+
+    def _follow(self, record: UploadRecord) -> None:
+        """Take the checksum on over the parts that are here, unless another process does."""
+        folder, digest = self._at(record.id), None
+        with self._lock, contextlib.suppress(BlockingIOError, FileNotFoundError):
+            if record.id not in self._digests:
+                self._digests[record.id] = RunningDigest(folder / "data", record.part_bytes)
+            digest = self._digests[record.id]
+            for gone in [id for id, other in self._digests.items() if not other.path.exists()]:
+                self._digests.pop(gone).close()  # another process completed it, or gave it up
+        if digest is not None:
+            digest.advance(lambda number: _mark_of(folder / "parts" / str(number)))
+
+    def _let_go(self, id: str) -> None:
+        with self._lock:
+            digest = self._digests.pop(id, None)
+        if digest is not None:
+            digest.close()
 
     def _at(self, id: str) -> Path:
         return self._artifacts.path(_key(id))
+
+
+def _mark_of(path: Path) -> str | None:
+    """Return the checksum of a part that is here; None of one that is not."""
+    try:
+        mark = path.read_text("ascii")
+    except FileNotFoundError:
+        return None
+    return mark if len(mark) == _MARK_BYTES else None
 
 
 def _key(id: str) -> str:

@@ -25,6 +25,8 @@ DEFLATE_BEST_RATIO = 1032
 
 _CHUNK = 1 << 20
 _ENCRYPTED = 0x1
+_LENGTHS_AT = 26
+"""Of name and extra field in a member's own header, the last of its fixed fields (PKWARE's APPNOTE, 4.3.7)."""
 _DAMAGE = (
     zipfile.BadZipFile,
     zipfile.LargeZipFile,
@@ -65,11 +67,11 @@ class Archive:
 
     def __init__(self, file: zipfile.ZipFile, filename: str, limits: ReadLimits) -> None:
         self._file = file
-        self._limits = limits
         self._left = limits.max_unpacked_bytes
         self.filename = filename
         self.path = Path(file.filename or filename)
         """Where the bytes are."""
+        self.limits = limits
         self.members = [info for info in file.infolist() if _checked(info, filename) and not info.is_dir()]
 
     def __repr__(self) -> str:
@@ -80,7 +82,7 @@ class Archive:
         self._left -= count
         if self._left < 0:
             raise TooLargeError(
-                f"{what} would take {self.filename} over the {self._limits.max_unpacked_bytes:,} bytes "
+                f"{what} would take {self.filename} over the {self.limits.max_unpacked_bytes:,} bytes "
                 "an upload may unpack to; split the file",
                 code="archive_too_large",
                 param="file",
@@ -93,6 +95,13 @@ class Archive:
         # really there, and Member compares.
         unbounded.file_size = 1 << 62
         return Member(self._file.open(unbounded), info, f"{info.filename} in {self.filename}")
+
+    def begin_of(self, info: zipfile.ZipInfo) -> int:
+        """Return where in the file the bytes of an opened member begin; of a stored one they lie there as they are."""
+        with self.path.open("rb") as file:
+            file.seek(info.header_offset + _LENGTHS_AT)
+            name, extra = struct.unpack("<HH", file.read(4))
+        return int(info.header_offset + _LENGTHS_AT + 4 + name + extra)
 
     def read(self, info: zipfile.ZipInfo) -> bytes:
         """Read one member whole, its bytes taken from the budget as they come."""
@@ -110,7 +119,7 @@ class Member:
     def __init__(self, stream: IO[bytes], info: zipfile.ZipInfo, place: str) -> None:
         self._stream = stream
         self._stated = info.file_size
-        self._count = 0
+        self.count = 0
         self.place = place
 
     def __enter__(self) -> Self:
@@ -120,13 +129,13 @@ class Member:
         self._stream.close()
 
     def __repr__(self) -> str:
-        return f"Member({self.place!r}, {self._count} of {self._stated} bytes)"
+        return f"Member({self.place!r}, {self.count} of {self._stated} bytes)"
 
     def read(self, count: int) -> bytes:
         """Read up to `count` bytes; empty at the end."""
         data = self._stream.read(count)
-        self._count += len(data)
-        if self._count > self._stated:
+        self.count += len(data)
+        if self.count > self._stated:
             raise InvalidError(
                 f"{self.place} unpacks to more than the {self._stated:,} bytes it states; pack the archive again",
                 code="archive_bomb",

@@ -1,7 +1,8 @@
 """Arrays out of npz archives without trusting them: no pickles, nothing allocated on a header's word. Knows no rows.
 
 numpy's own loader allocates what the header claims before it reads a byte; here the claim is first held against what
-the packed bytes could possibly hold and against the budget of the upload.
+the packed bytes could possibly hold and against the budget of the upload. An array above `max_memory_bytes` is mapped:
+a stored one where it lies in the archive, a packed one in a file of its own.
 """
 
 from __future__ import annotations
@@ -10,15 +11,18 @@ import ast
 import math
 import re
 import zipfile
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from lmaas_server.engine.data.archive import Archive, Member, could_hold
 from lmaas_server.engine.data.examples import Array
+from lmaas_server.engine.data.spill import room_for
 from lmaas_server.errors import InvalidError, UnsupportedError
 
-_CHUNK = 1 << 20
+_CHUNK = 1 << 17
+"""Small enough that the memory of one is the memory of the next, not new pages to be cleared."""
 _MAX_HEADER = 16_384
 _PREAMBLE = 8
 """Magic and version (numpy's NEP 1)."""
@@ -52,9 +56,22 @@ def _read_array(archive: Archive, info: zipfile.ZipInfo, name: str) -> Array:
                 param=name,
             )
         archive.spend(size, f"array {name} of shape {shape}")
-        flat = np.empty(size, dtype=np.uint8)
+        if size <= archive.limits.max_memory_bytes:
+            flat = np.empty(size, dtype=np.uint8)
+        elif info.compress_type == zipfile.ZIP_STORED:
+            begin = archive.begin_of(info) + member.count
+            _check(member, size, name)
+            # Copied on writing: what computes in place must not reach the file.
+            flat = np.memmap(archive.path, dtype=np.uint8, mode="c", offset=begin, shape=(size,))
+            return _laid_out(flat, shape, dtype, fortran=fortran)
+        else:
+            flat = room_for((size,), np.uint8, archive.limits, near=archive.path)
         _fill(member, flat, name)
-    array = flat.view(dtype).reshape(shape[::-1] if fortran else shape) if size else np.empty(shape, dtype)
+    return _laid_out(flat, shape, dtype, fortran=fortran)
+
+
+def _laid_out(flat: Array, shape: tuple[int, ...], dtype: np.dtype[Any], *, fortran: bool) -> Array:
+    array = flat.view(dtype).reshape(shape[::-1] if fortran else shape) if len(flat) else np.empty(shape, dtype)
     return array.T if fortran else array
 
 
@@ -111,15 +128,27 @@ def _dtype(described: object, name: str, place: str) -> np.dtype[Any]:
 
 
 def _fill(member: Member, flat: Array, name: str) -> None:
+    for at, chunk in _chunks(member, len(flat), name):
+        flat[at : at + len(chunk)] = np.frombuffer(chunk, dtype=np.uint8)
+
+
+def _check(member: Member, size: int, name: str) -> None:
+    """Read an array for its checksum alone."""
+    for _ in _chunks(member, size, name):
+        pass
+
+
+def _chunks(member: Member, size: int, name: str) -> Iterator[tuple[int, bytes]]:
+    """Yield the bytes of an array and where each chunk belongs; exactly `size` of them."""
     at = 0
     while chunk := member.read(_CHUNK):
-        if at + len(chunk) > len(flat):
+        if at + len(chunk) > size:
             raise InvalidError(f"array {name} holds more than its header says", code="archive_bomb", param=name)
-        flat[at : at + len(chunk)] = np.frombuffer(chunk, dtype=np.uint8)
+        yield at, chunk
         at += len(chunk)
-    if at < len(flat):
+    if at < size:
         raise InvalidError(
-            f"array {name} ends after {at:,} of {len(flat):,} bytes; send the whole file again",
+            f"array {name} ends after {at:,} of {size:,} bytes; send the whole file again",
             code="dataset_truncated",
             param=name,
         )

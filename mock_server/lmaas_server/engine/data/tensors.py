@@ -10,6 +10,7 @@ import numpy as np
 from lmaas_server.engine.data.archive import Archive
 from lmaas_server.engine.data.examples import Array, Examples, Json, ReadLimits
 from lmaas_server.engine.data.npy import read_npz
+from lmaas_server.engine.data.spill import room_for
 from lmaas_server.engine.data.targets import read_targets
 from lmaas_server.errors import InvalidError, ServiceError, TooLargeError
 
@@ -55,7 +56,7 @@ def read(archive: Archive, spec: Json, target: str | None, limits: ReadLimits) -
         x = x[:, None]  # one number per row
     if 0 in x.shape[1:]:
         raise InvalidError(f"the rows of x are empty: its shape is {x.shape}", code="input_empty", param="x")
-    inputs = x if x.dtype == np.uint8 else as_floats(x)
+    inputs = _laid_out(x, archive, limits)
     bad = unfinite_rows(inputs)
     if len(bad):
         row = int(bad[0])
@@ -66,7 +67,7 @@ def read(archive: Archive, spec: Json, target: str | None, limits: ReadLimits) -
             param=f"x[{row}]",
         )
     return Examples(
-        inputs=np.ascontiguousarray(inputs),
+        inputs=inputs,
         targets=targets,
         format="npz",
         input={
@@ -77,6 +78,19 @@ def read(archive: Archive, spec: Json, target: str | None, limits: ReadLimits) -
         },
         target=described,
     )
+
+
+def _laid_out(x: Array, archive: Archive, limits: ReadLimits) -> Array:
+    """Return uint8 or float32, one row after the other; a large array that is not so is written into a file."""
+    dtype = np.uint8 if x.dtype == np.uint8 else np.float32
+    if x.size * np.dtype(dtype).itemsize <= limits.max_memory_bytes or (x.dtype == dtype and x.flags.c_contiguous):
+        return np.ascontiguousarray(x if dtype is np.uint8 else as_floats(x))
+    laid = room_for(x.shape, dtype, limits, near=archive.path)
+    step = max(1, _CHUNK_NUMBERS // x[0].size)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for start in range(0, len(x), step):
+            laid[start : start + step] = x[start : start + step]
+    return laid
 
 
 def as_floats(x: Array) -> Array:
