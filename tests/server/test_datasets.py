@@ -52,6 +52,14 @@ def test_input_and_target_are_json_in_the_form(ask):
     assert made.json["target"]["kind"] == "value"
 
 
+def test_a_word_in_the_form_is_a_kind_or_the_column_of_the_targets(ask):
+    table = b"size,kind\n1,a\n2,b\n3,a\n"
+    by_column = ask.upload(table, filename="t.csv", input="table", target="kind").json
+    by_kind = ask.upload(ask.npz(x=[[1.0], [2.0]], y=[0, 1]), input="tensor", target="value").json
+    assert (by_column["input"]["kind"], by_column["target"]["classes"]) == ("table", ["a", "b"])
+    assert by_kind["target"]["kind"] == "value"
+
+
 def test_the_content_comes_back_as_it_was(ask, http):
     content = ask.npz(x=[[1.0]], y=[0])
     made = ask.upload(content).json
@@ -159,7 +167,8 @@ class TestSmall:
         ({"name": "no spaces please"}, "name"),
         ({"format": "npy"}, "format"),
         ({"colour": "red"}, "colour"),
-        ({"input": "tensor"}, "input"),
+        ({"input": "tesnor"}, "input.kind"),
+        ({"input": '{"kind": '}, "input"),
         ({"input": '{"kind": "tesnor"}'}, "input.kind"),
         ({"input": '{"kind": "tensor", "shape": [1]}'}, "input.shape"),
         ({"target": '{"kind": 3}'}, "target.kind"),

@@ -19,6 +19,8 @@ from lmaas_server.services.datasets import DatasetService
 __all__ = ["DatasetRoutes", "dataset_wire"]
 
 _NAME = Query(name="name", about="Only datasets of this name.")
+_TARGETS = frozenset({"class", "value", "none"})
+_EXAMPLES = {"input": '{"kind": "text", "column": "body"}', "target": '{"kind": "class", "column": "label"}'}
 
 
 class DatasetRoutes:
@@ -95,14 +97,17 @@ class DatasetRoutes:
 
 
 def _fields(form: dict[str, str]) -> DatasetCreate:
-    """Read the fields of the form; `input` and `target` hold JSON."""
+    """Read the fields of the form; `input` and `target` hold JSON, or a kind, and `target` also a column's name."""
     fields: dict[str, Any] = dict(form)
     for name in {"input", "target"} & fields.keys():
         try:
             fields[name] = orjson.loads(fields[name])
         except orjson.JSONDecodeError as exc:
-            message = f'The field `{name}` holds JSON, like {{"kind": "tensor"}}: {exc}.'
-            raise InvalidError(message, code="invalid_value", param=name) from exc
+            if fields[name].lstrip().startswith(("{", "[", '"')):
+                message = f"The field `{name}` holds JSON, like {_EXAMPLES[name]}, or one word: {exc}."
+                raise InvalidError(message, code="invalid_value", param=name) from exc
+            word = "column" if name == "target" and fields[name] not in _TARGETS else "kind"
+            fields[name] = {word: fields[name]}
     checked: DatasetCreate = validate_json(DatasetCreate, orjson.dumps(fields))
     return checked
 
