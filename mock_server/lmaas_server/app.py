@@ -199,7 +199,7 @@ def _wired(settings: Settings, clock: Callable[[], float]) -> tuple[Server, tupl
     log = PredictionLog(storage.predictions.add_many)
     texts = TextFeedback(storage, artifacts)
     predictors = Predictors(storage, loader_of(artifacts), budget=settings.predictors_mb * MIB)
-    runner, job_routes = _jobs(settings, ground, streams=streams, flush=log.flush, warm=predictors.get)
+    runner, job_routes = _jobs(settings, ground, streams=streams, flush=log.flush, warm=predictors.ready)
     deploying = DeployingService(storage, predictors=predictors, observer=observer, clock=clock)
     predicting = PredictingService(
         storage,

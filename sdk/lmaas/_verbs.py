@@ -384,6 +384,7 @@ class Verbs(Resource[DriverT], Generic[DriverT]):
         gate: types.Gate | dict[str, Any] | None = None,
         max_source_share: float | None = None,
         promote: Literal["auto", "canary", "manual"] | None = None,
+        canary_share: float | None = None,
         dry_run: bool | None = None,
         seed: int | None = None,
         metadata: dict[str, str] | None = None,
@@ -405,7 +406,9 @@ class Verbs(Resource[DriverT], Generic[DriverT]):
             gate: What the candidate must show; `Gate(enabled=False)` lets everything pass.
             max_source_share: How much of the feedback may come from one `source` where several speak, by default a
                 half; what is beyond is counted in the result as `capped` and waits. 1 is no limit.
-            promote: At once, as a canary, or by hand.
+            promote: At once, as a canary, or by hand; `client.deployments.promote` makes a canary, or what waits for a
+                hand, the champion.
+            canary_share: The fraction of the traffic that a canary answers, by default 0.1.
             dry_run: Learn and measure, and change nothing.
             seed: Same feedback, same request, same seed: the same weights.
             metadata: Up to 32 free words stored with the job.
@@ -422,6 +425,7 @@ class Verbs(Resource[DriverT], Generic[DriverT]):
             gate=gate,
             max_source_share=max_source_share,
             promote=promote,
+            canary_share=canary_share,
             dry_run=dry_run,
             seed=seed,
             metadata=metadata,

@@ -45,7 +45,7 @@ def test_a_job_goes_on_from_the_last_checkpoint_that_was_recorded(case, prepared
 
 @pytest.mark.parametrize(
     "point",
-    [*COMMIT, "after the promotion", "before the feedback is marked"],
+    [*COMMIT, "after the promotion", "after the feedback is noted"],
 )
 def test_an_update_is_promoted_once_when_the_server_dies(point, prepared, killed_server, reopened, bare_forks):
     served(prepared)

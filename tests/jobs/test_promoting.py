@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from lmaas.types import UpdateRequest
-from lmaas_server.errors import ConflictError
-from lmaas_server.services.promoting import Promoter, champion_of
+from lmaas_server.errors import ConflictError, InvalidError
+from lmaas_server.services.promoting import Promoter
+from lmaas_server.services.variants import champion_of
 
 FACTS = {"task": "classification", "architecture": {}, "parameters": 1, "bytes": 1, "sha256": "0", "metrics": {}}
 FACTS |= {"input": {}, "target": {}, "lineage": {}, "created_at": 1.0}
@@ -28,8 +29,9 @@ def act(served):
     """Act on the candidate of an update that began from m@1."""
     warmed = []
 
-    def run(promote="auto", **changes):
-        job = served.updating.create(UpdateRequest(deployment="reader", promote=promote), request_key="key")
+    def run(promote="auto", canary_share=None, **changes):
+        request = UpdateRequest(deployment="reader", promote=promote, canary_share=canary_share)
+        job = served.updating.create(request, request_key="key")
         candidate = served.storage.models.get("m@2")
         promoter = Promoter(served.storage, warm=warmed.append, clock=lambda: 2.0)
         items = [item.id for item in served.storage.feedback.pending("reader")]
@@ -66,7 +68,55 @@ def test_a_second_canary_takes_the_place_of_the_first(served, act):
     served.storage.deployments.set_variants("reader", [champion, canary], reason="try", now=1.0)
     verdict, deployment, _ = act(promote="canary")
     assert verdict == {"promoted": False, "reason": "canary"}
-    assert deployment.variants == (champion, {"model": "m@2", "weight": 0.1, "role": "canary"})
+    assert deployment.variants == ({**champion, "weight": 0.9}, {"model": "m@2", "weight": 0.1, "role": "canary"})
+
+
+@pytest.mark.parametrize(("asked", "share"), [({}, 0.1), ({"canary_share": 0.25}, 0.25)])
+def test_a_canary_has_its_share_of_all_the_traffic_and_the_champions_keep_their_proportions(served, act, asked, share):
+    champions = [
+        {"model": "m@1", "weight": 30.0, "role": "champion"},
+        {"model": "y@1", "weight": 10.0, "role": "champion"},
+    ]
+    served.storage.deployments.set_variants("reader", champions, reason="split", now=1.0)
+    _, deployment, _ = act(promote="canary", **asked)
+    weights = {variant["model"]: variant["weight"] for variant in deployment.variants}
+    assert weights == pytest.approx({"m@1": 0.75 * (1 - share), "y@1": 0.25 * (1 - share), "m@2": share})
+
+
+def test_a_candidate_is_never_listed_twice(served, act):
+    shadow = {"model": "m@2", "weight": 1.0, "role": "shadow"}
+    champion = {"model": "m@1", "weight": 1.0, "role": "champion"}
+    served.storage.deployments.set_variants("reader", [champion, shadow], reason="watch", now=1.0)
+    _, deployment, _ = act(promote="canary")
+    assert [(v["model"], v["role"]) for v in deployment.variants] == [("m@1", "champion"), ("m@2", "canary")]
+
+
+def test_a_share_without_a_canary_is_refused(served):
+    with pytest.raises(InvalidError, match="leave it out") as caught:
+        served.updating.create(UpdateRequest(deployment="reader", canary_share=0.5))
+    assert (caught.value.code, caught.value.param) == ("parameter_mismatch", "canary_share")
+
+
+@pytest.mark.parametrize("way", ["canary", "manual"])
+def test_what_a_waiting_candidate_learned_from_is_applied_once_it_is_champion(served, act, way):
+    act(promote=way)
+    served.storage.feedback.delete("fb-pred-0-3", now=3.0)
+    assert len(served.storage.feedback.pending("reader")) == 9
+    champion = [{"model": "m@2", "weight": 1.0, "role": "champion"}]
+    served.storage.deployments.set_variants("reader", champion, reason="by hand", now=4.0)
+    assert served.storage.feedback.pending("reader") == []
+    assert served.storage.feedback.get("fb-pred-0-1").applied_in == "m@2"
+    assert served.storage.candidates.count("reader", "m@2") == 0
+
+
+@pytest.mark.parametrize(("way", "type"), [("auto", "promotion"), ("canary", "canary")])
+def test_the_server_says_that_it_was_the_server(served, act, way, type):
+    act(promote=way)
+    revision = served.storage.deployments.revisions("reader")[0]
+    (event,) = served.storage.deployment_events.events("reader")
+    assert (revision.actor, revision.cause, event.type) == ("lmaas", type, type)
+    assert (event.data["model"], event.data["revision"], event.data["actor"]) == ("m@2", 2, "lmaas")
+    assert event.data["feedback_applied"] == (10 if way == "auto" else 0)
 
 
 def test_a_champion_that_a_person_chose_meanwhile_stays(served, act):

@@ -200,7 +200,7 @@ def test_a_canary_serves_beside_the_champion(trained):
     job = updated(trained, strategy="finetune", gate=Gate(enabled=False), promote="canary")
     variants = trained.storage.deployments.get("reader").variants
     assert [(v["model"], v["role"], v["weight"]) for v in variants] == [
-        ("m@1", "champion", 1.0),
+        ("m@1", "champion", 0.9),
         ("m@2", "canary", 0.1),
     ]
     assert (job.result["promoted"], len(trained.storage.feedback.pending("reader"))) == (False, 100)

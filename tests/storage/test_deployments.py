@@ -6,6 +6,7 @@ import pytest
 
 from lmaas_server.errors import ConflictError, MissingError
 from lmaas_server.records import PageRequest
+from lmaas_server.storage.deployment_events import Happening
 
 NEW = [{"model": "digits@2", "weight": 1.0, "role": "champion"}]
 
@@ -27,20 +28,27 @@ def test_new_variants_make_a_revision_once_per_request_key(storage, a_deployment
     assert [(r.revision, r.reason) for r in storage.deployments.revisions("reader")] == [(2, "better"), (1, "Created.")]
 
 
-def test_a_rollback_is_a_new_revision_with_the_old_variants(storage, a_deployment):
-    before = storage.deployments.create(a_deployment())
-    storage.deployments.set_variants("reader", NEW, reason="better", now=2.0)
-    rolled = storage.deployments.rollback("reader", now=3.0, request_key="key")
-    assert storage.deployments.rollback("reader", now=4.0, request_key="key") == rolled
-    assert (rolled.revision, rolled.variants) == (3, before.variants)
-
-
-def test_there_is_no_way_back_from_the_first_revision_or_to_one_that_never_was(storage, a_deployment):
+def test_an_event_and_the_feedback_of_a_new_champion_come_with_its_revision(storage, a_deployment, an_item):
     storage.deployments.create(a_deployment())
-    with pytest.raises(ConflictError, match="first revision"):
-        storage.deployments.rollback("reader", now=2.0)
-    with pytest.raises(MissingError, match="no revision 7; it has 1 to 1"):
-        storage.deployments.rollback("reader", now=2.0, revision=7)
+    storage.feedback.add_many([an_item(number) for number in range(4)])
+    storage.candidates.note("reader", "digits@2", ["fb-0", "fb-1", "fb-2"])
+    storage.candidates.note("writer", "digits@2", ["fb-3"])
+    storage.feedback.delete("fb-1", now=2.0)
+    happening = Happening(type="promotion", message="It leads.", data={"model": "digits@2"})
+    storage.deployments.set_variants("reader", NEW, reason="better", now=3.0, cause="promotion", happening=happening)
+    (event,) = storage.deployment_events.events("reader")
+    assert event.data == {"model": "digits@2", "revision": 2, "feedback_applied": 2}
+    assert [item.id for item in storage.feedback.pending("reader")] == ["fb-3"]
+    assert storage.deployments.revisions("reader")[0].cause == "promotion"
+
+
+def test_what_a_deleted_candidate_learned_from_is_forgotten(storage):
+    facts = {"task": "x", "architecture": {}, "parameters": 1, "bytes": 1, "sha256": "0", "metrics": {}}
+    storage.models.add_version("digits", **facts, input={}, target={}, lineage={}, created_at=1.0)
+    storage.candidates.note("reader", "digits@1", ["fb-0", "fb-0", "fb-1"])
+    assert storage.candidates.count("reader", "digits@1") == 2
+    storage.models.delete("digits@1")
+    assert storage.candidates.count("reader", "digits@1") == 0
 
 
 def test_a_change_of_another_revision_than_the_caller_saw_is_refused(storage, a_deployment):

@@ -79,7 +79,7 @@ class DeploymentRoutes:
     def rollback(self, call: Call, deployment: str) -> Deployment:
         """Serve the variants of an earlier revision again; they answer as they did, bit for bit."""
         body: RollbackRequest = call.body
-        record = self._deploying.roll_back(
+        record = self._deploying.rollback(
             deployment, revision=body.revision, reason=body.reason, actor=call.caller, request_key=call.request_key
         )
         return self._wire(record)

@@ -11,12 +11,15 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from lmaas.types import BatchingSpec, DeploymentCreate, DeploymentUpdate, VariantSpec
-from lmaas_server.errors import ConflictError, InvalidError, MissingError, ServiceError
-from lmaas_server.records import DeploymentRecord, Json, ModelRecord, PageRequest, RevisionRecord
+from lmaas_server.errors import InvalidError, MissingError, ServiceError
+from lmaas_server.records import DeploymentRecord, Json, PageRequest, RevisionRecord
 from lmaas_server.services.observing import Observer
 from lmaas_server.services.policies import changed_policies, stored_guard, stored_policy
 from lmaas_server.services.predictors import Predictors
+from lmaas_server.services.promoting import candidate_of
+from lmaas_server.services.revising import Plan, Reviser, promotion, retreat, revision_mismatch
 from lmaas_server.services.routing import deployment_missing
+from lmaas_server.services.variants import champion_of, check_alike, check_together
 from lmaas_server.storage import Page, Storage
 
 __all__ = ["DeployingService"]
@@ -34,6 +37,7 @@ class DeployingService:
         self._predictors = predictors
         self._observer = observer
         self._clock = clock
+        self._reviser = Reviser(storage, load=predictors.ready, clock=clock)
         self._loader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="deploying")
 
     def __repr__(self) -> str:
@@ -104,14 +108,14 @@ class DeployingService:
         Raises:
             MissingError: `deployment_not_found`, `model_not_found`.
             ConflictError: `revision_mismatch`; `model_unusable`, a new model cannot be loaded: the old ones serve on.
-            InvalidError: `variants_invalid`, `variants_incompatible`.
+            InvalidError: `variants_invalid`, `variants_incompatible`, `policy_invalid`.
         """
         if request.model is not None and request.variants is not None:
             message = "Give either `model` or `variants`, not both."
             raise InvalidError(message, code="variants_invalid", param="variants")
         record = self.get(name)
         if request.if_revision is not None and request_key is None and request.if_revision != record.revision:
-            raise _revision_mismatch(record, request.if_revision)
+            raise revision_mismatch(record, request.if_revision)
         fields = changed_policies(request)
         if request.batching is not None:
             fields["batching"] = request.batching.model_dump()
@@ -131,22 +135,80 @@ class DeployingService:
             )
             fields |= {} if record.status == "ready" else {"status": "ready", "error": None}
         elif request.if_revision is not None and request.if_revision != record.revision:
-            raise _revision_mismatch(record, request.if_revision)
+            raise revision_mismatch(record, request.if_revision)
         return self._storage.deployments.update(name, **fields) if fields else record
 
-    def roll_back(
-        self, name: str, *, revision: int | None, reason: str | None, actor: str, request_key: str | None = None
+    def promote(
+        self,
+        name: str,
+        model: str | None = None,
+        *,
+        reason: str | None = None,
+        actor: str,
+        request_key: str | None = None,
+        if_revision: int | None = None,
     ) -> DeploymentRecord:
-        """Make the variants of an earlier revision (omitted: the one before the current) the newest revision.
+        """Make a version champion in place of the one it learned from, or else of the one with the largest share.
+
+        It takes that one's share and its own; the others keep theirs. What it learned from counts as applied from then
+        on. A version that is the champion already changes nothing.
+
+        Args:
+            name: The deployment.
+            model: A version, or a reference to one; omitted, the candidate that `candidate_of` finds.
+            reason: Why, for people.
+            actor: Who wants it.
+            request_key: The same key promotes once.
+            if_revision: Refuse if the deployment is at another revision.
+
+        Raises:
+            MissingError: `deployment_not_found`, `model_not_found`.
+            ConflictError: `revision_mismatch`, `candidate_ambiguous`, `nothing_to_promote`, `model_unusable`.
+            InvalidError: `variants_incompatible`: it takes or gives something else than the champion.
+        """
+
+        def planned(current: DeploymentRecord) -> Plan | None:
+            models = self._storage.models
+            candidate = models.resolve(candidate_of(self._storage, current) if model is None else model)
+            champion = champion_of(current)
+            if candidate.id == champion:
+                return None
+            if (serving := models.get(champion)) is not None:
+                check_alike(candidate, serving, param="model")
+            champions = [v["model"] for v in current.variants if v["role"] == "champion"]
+            parent = candidate.lineage.get("parent")
+            before = parent if parent in champions else champion
+            why = reason or f"Promoted {candidate.id}."
+            return promotion(current, candidate.id, reason=why, actor=actor, instead_of=before)
+
+        return self._reviser.revise(name, planned, actor=actor, request_key=request_key, if_revision=if_revision)
+
+    def rollback(
+        self,
+        name: str,
+        *,
+        revision: int | None = None,
+        reason: str | None = None,
+        actor: str,
+        request_key: str | None = None,
+        if_revision: int | None = None,
+    ) -> DeploymentRecord:
+        """Make the variants of an earlier revision the newest revision, as a person or as the server itself.
+
+        Omitted, `revision` is the newest that served otherwise and has no version that the server took back since.
+        Where `actor` is the server (`revising.SERVER`) it is what serves now without its canaries.
 
         Raises:
             MissingError: `deployment_not_found`, `revision_not_found`.
-            ConflictError: `nothing_to_roll_back`; `model_gone`, a version of that revision was deleted.
+            ConflictError: `nothing_to_roll_back`; `revision_mismatch`; `model_gone`, a version of it was deleted.
         """
-        self._check_models_of(name, revision)
-        return self._storage.deployments.rollback(
-            name, now=self._clock(), revision=revision, reason=reason, actor=actor, request_key=request_key
-        )
+
+        def planned(current: DeploymentRecord) -> Plan:
+            known = self._storage.deployments.revisions(name)
+            history = [record for record in known if record.revision <= current.revision]
+            return retreat(history, revision=revision, reason=reason, actor=actor)
+
+        return self._reviser.revise(name, planned, actor=actor, request_key=request_key, if_revision=if_revision)
 
     def revisions(self, name: str) -> Sequence[RevisionRecord]:
         """Return the history of a deployment's variants, newest first."""
@@ -170,24 +232,15 @@ class DeployingService:
             self._storage.models.resolve(spec.model, param="model" if specs is None else f"variants[{place}].model")
             for place, spec in enumerate(given)
         ]
-        _check_variants(given, models)
+        check_together(given, models)
         return tuple(
             {"model": record.id, "weight": spec.weight, "role": spec.role}
             for spec, record in zip(given, models, strict=True)
         )
 
-    def _check_models_of(self, name: str, revision: int | None) -> None:
-        record = self.get(name)
-        target = record.revision - 1 if revision is None else revision
-        known = next((r for r in self._storage.deployments.revisions(name) if r.revision == target), None)
-        for variant in known.variants if known is not None else ():
-            if self._storage.models.get(variant["model"]) is None:
-                message = f"Revision {target} of {name!r} served {variant['model']}, which was deleted since."
-                raise ConflictError(message, code="model_gone", param="revision")
-
     def _load(self, variants: Sequence[Json]) -> None:
         for variant in variants:
-            self._predictors.get(variant["model"]).warm()
+            self._predictors.ready(variant["model"])
 
     def _make_ready(self, name: str) -> None:
         """Load the versions of a deployment; runs in this service's thread, and nobody waits for what it raises."""
@@ -207,30 +260,3 @@ class DeployingService:
             self._storage.deployments.set_status(name, "failed", error={"code": code, "message": str(exc)})
         except MissingError:
             logger.info("the deployment %s was deleted while it started", name)
-
-
-def _check_variants(specs: Sequence[VariantSpec], models: Sequence[ModelRecord]) -> None:
-    """Refuse what cannot serve one name together."""
-    if not any(spec.role != "shadow" and spec.weight > 0 for spec in specs):
-        message = "No variant answers: give one that is not a shadow a weight above 0."
-        raise InvalidError(message, code="variants_invalid", param="variants")
-    first = models[0]
-    for place, record in enumerate(models):
-        if record.id in {earlier.id for earlier in models[:place]}:
-            message = f"{record.id} is there twice; give it one variant with the sum of the weights."
-            raise InvalidError(message, code="variants_invalid", param=f"variants[{place}].model")
-        ours, theirs = _face(record), _face(first)
-        if ours != theirs:
-            message = f"{record.id} takes and gives {ours}, and {first.id} {theirs}; one name needs one kind of both."
-            raise InvalidError(message, code="variants_incompatible", param=f"variants[{place}].model")
-
-
-def _face(record: ModelRecord) -> tuple[object, ...]:
-    return record.input.get("kind"), tuple(record.input.get("shape") or ()), record.target.get("kind")
-
-
-def _revision_mismatch(record: DeploymentRecord, wanted: int) -> ConflictError:
-    message = (
-        f"The deployment {record.name!r} is at revision {record.revision}, not {wanted}; read it again and decide."
-    )
-    return ConflictError(message, code="revision_mismatch", param="if_revision")

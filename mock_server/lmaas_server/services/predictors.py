@@ -98,6 +98,18 @@ class Predictors:
                 self._make_room(model)
         return predictor
 
+    def ready(self, model: str) -> Predictor:
+        """Return the predictor of a version that is about to serve: if it has to be loaded, it is warmed too.
+
+        Raises:
+            ServiceError: As for `get`.
+        """
+        known = model in self._loaded
+        predictor = self.get(model)
+        if not known:
+            predictor.warm()
+        return predictor
+
     def _read(self, model: str) -> Predictor:
         if (record := self._storage.models.get(model)) is None:
             message = f"The model {model} is gone; deploy another version."

@@ -1,16 +1,18 @@
-"""What becomes of a candidate: champion, canary, or a version on the shelf. Knows no HTTP and no training."""
+"""What becomes of an update's candidate: champion, canary, or a version on the shelf. Knows no HTTP and no training."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
 from lmaas_server.errors import ConflictError, MissingError
-from lmaas_server.records import DeploymentRecord, JobRecord, Json, ModelRecord
+from lmaas_server.records import DeploymentRecord, JobRecord, Json, ModelRecord, PageRequest
+from lmaas_server.services.revising import SERVER, Plan, Reviser, promotion, trial
+from lmaas_server.services.variants import CANARY_SHARE, champion_of, models_of
 from lmaas_server.storage import Storage
 
-__all__ = ["Promoter", "champion_of"]
+__all__ = ["Promoter", "candidate_of"]
 
-CANARY_WEIGHT = 0.1
+_UPDATES_LOOKED_AT = 100
 
 
 class Promoter:
@@ -19,8 +21,7 @@ class Promoter:
     def __init__(self, storage: Storage, *, warm: Callable[[str], object], clock: Callable[[], float]) -> None:
         """Take what it needs; `warm` loads a version before it is asked for predictions."""
         self._storage = storage
-        self._warm = warm
-        self._clock = clock
+        self._reviser = Reviser(storage, load=warm, clock=clock)
 
     def act(
         self, job: JobRecord, candidate: ModelRecord, *, champion: str, passed: bool, reason: str, items: Sequence[str]
@@ -33,60 +34,63 @@ class Promoter:
             champion: The version it began from. If another serves by now, somebody decided otherwise meanwhile.
             passed: Whether the gate let the candidate pass.
             reason: The gate's.
-            items: The feedback the update has taken into account.
+            items: The feedback the update has taken into account: applied once the candidate is champion, now or later.
         """
         way = job.request["promote"]
+        self._storage.candidates.note(job.request["deployment"], candidate.id, items)
         if way == "manual":
             return {"promoted": False, "reason": "manual" if passed else reason}
-        verdict = self._serve(job, candidate, champion=champion, reason=reason, canary=way == "canary")
-        if verdict["promoted"]:
-            self._storage.feedback.mark_applied(items, candidate.id)
-        return verdict
+        return self._serve(job, candidate, champion=champion, reason=reason, canary=way == "canary")
 
     def _serve(self, job: JobRecord, candidate: ModelRecord, *, champion: str, reason: str, canary: bool) -> Json:
         """Change the variants, once: the revision carries the job's id."""
-        arrange = _with_canary if canary else _with_champion
-        done = {"promoted": not canary, "reason": "canary" if canary else reason}
         why = f"{job.id}: {candidate.id} learned from feedback on {champion}"
-        self._warm(candidate.id)
-        while True:
-            current = self._storage.deployments.get(job.request["deployment"])
-            if current is None:
-                return {"promoted": False, "reason": "deployment_gone"}
-            if self._storage.deployments.made_by(current.name, job.id) is not None:
-                return done
+
+        def planned(current: DeploymentRecord) -> Plan | None:
             if champion_of(current) != champion:
-                return {"promoted": False, "reason": "champion_changed"}
-            try:
-                self._storage.deployments.set_variants(
-                    current.name,
-                    arrange(current, champion, candidate.id),
-                    reason=why,
-                    now=self._clock(),
-                    request_key=job.id,
-                    if_revision=current.revision,
-                )
-            except ConflictError:
-                continue  # changed since it was read: look again
-            except MissingError:
-                return {"promoted": False, "reason": "deployment_gone"}
-            return done
+                return None
+            if canary:
+                share = job.request.get("canary_share") or CANARY_SHARE
+                return trial(current, candidate.id, share=share, reason=why, actor=SERVER)
+            return promotion(current, candidate.id, reason=why, actor=SERVER)
+
+        try:
+            deployment = self._reviser.revise(job.request["deployment"], planned, actor=SERVER, request_key=job.id)
+        except MissingError as exc:
+            if exc.code != "deployment_not_found":
+                raise
+            return {"promoted": False, "reason": "deployment_gone"}
+        if self._storage.deployments.made_by(deployment.name, job.id) is None:
+            return {"promoted": False, "reason": "champion_changed"}
+        return {"promoted": not canary, "reason": "canary" if canary else reason}
 
 
-def champion_of(deployment: DeploymentRecord) -> str:
-    """Return the version that answers: the champion with the largest share, or the largest share of any."""
-    champions = [v for v in deployment.variants if v["role"] == "champion"] or list(deployment.variants)
-    return str(max(champions, key=lambda v: v["weight"])["model"])
+def candidate_of(storage: Storage, deployment: DeploymentRecord) -> str:
+    """Return the version that is meant where none is named.
 
+    It is the only canary, or else what the newest update with `promote: manual` has made of the present champion, of
+    those that have not served here yet.
 
-def _with_champion(current: DeploymentRecord, champion: str, candidate: str) -> list[Json]:
-    """The candidate in the champion's place; who else has a share keeps it, a canary of the candidate excepted."""
-    others = [v for v in current.variants if v["model"] not in {champion, candidate}]
-    share = sum(v["weight"] for v in current.variants if v["model"] in {champion, candidate})
-    return [{"model": candidate, "weight": share, "role": "champion"}, *others]
-
-
-def _with_canary(current: DeploymentRecord, champion: str, candidate: str) -> list[Json]:  # noqa: ARG001
-    """The candidate as the one canary, beside whoever serves."""
-    others = [v for v in current.variants if v["role"] != "canary"]
-    return [*others, {"model": candidate, "weight": CANARY_WEIGHT, "role": "canary"}]
+    Raises:
+        ConflictError: `candidate_ambiguous`: there are several canaries; `nothing_to_promote`.
+    """
+    canaries = [variant["model"] for variant in deployment.variants if variant["role"] == "canary"]
+    if len(canaries) == 1:
+        return str(canaries[0])
+    if canaries:
+        message = f"The deployment {deployment.name!r} has {len(canaries)} canaries: {', '.join(canaries)}; name one."
+        raise ConflictError(message, code="candidate_ambiguous", param="model")
+    champion = champion_of(deployment)
+    served = frozenset[str]().union(*(models_of(r.variants) for r in storage.deployments.revisions(deployment.name)))
+    updates = storage.jobs.page(PageRequest(limit=_UPDATES_LOOKED_AT), type="update", deployment=deployment.name)
+    for job in updates.items:
+        result = job.result or {}
+        model = result.get("candidate")
+        waits = job.request["promote"] == "manual" and result.get("champion") == champion and model not in served
+        if model is not None and waits and storage.models.get(model) is not None:
+            return str(model)
+    message = (
+        f"The deployment {deployment.name!r} has no canary, and no update with `promote: manual` has left a candidate "
+        f"that learned on {champion}, its champion; name a version."
+    )
+    raise ConflictError(message, code="nothing_to_promote", param="model")

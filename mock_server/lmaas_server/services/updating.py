@@ -19,12 +19,13 @@ from lmaas_server.jobs.outcome import Outcome
 from lmaas_server.jobs.runner import JobRunner
 from lmaas_server.jobs.statements import pack_statements, predictions_of
 from lmaas_server.records import DeploymentRecord, JobRecord, Json, ModelRecord, new_id
-from lmaas_server.services.promoting import Promoter, champion_of
+from lmaas_server.services.promoting import Promoter
 from lmaas_server.services.registering import register
 from lmaas_server.services.sources import Sources
+from lmaas_server.services.variants import CANARY_SHARE, champion_of
 from lmaas_server.storage import Artifacts, Storage
 
-__all__ = ["UpdateKind", "UpdateService"]
+__all__ = ["UpdateKind", "UpdateService", "learnable"]
 
 LEARNABLE = ("label", "rating")
 LEARNABLE_OF_TEXTS = ("demonstration", "preference", "rating")
@@ -43,14 +44,21 @@ class UpdateService:
     def __repr__(self) -> str:
         return f"UpdateService({self._runner!r})"
 
-    def create(self, request: UpdateRequest, *, request_key: str | None = None) -> JobRecord:
+    def create(
+        self, request: UpdateRequest, *, request_key: str | None = None, trigger: Json | None = None
+    ) -> JobRecord:
         """Queue an update; the same request key again returns the job it made.
+
+        Args:
+            request: What is wanted.
+            request_key: The id of the job derives from it.
+            trigger: Why the deployment itself asks for it; None where somebody does.
 
         Raises:
             MissingError: `deployment_not_found`.
             ConflictError: `update_in_progress`, another update of this deployment has not ended.
             InvalidError: `dataset_needed`, `retrain` without the data the model was trained on; `parameter_mismatch`,
-                a setting of language models for another.
+                a setting of language models for another, or of a canary where there is to be none.
         """
         id = new_id("job", request_key)
         if (known := self._storage.jobs.get(id)) is not None:
@@ -68,11 +76,18 @@ class UpdateService:
             request=plan.model_dump(mode="json"),
             seed=plan.seed or 0,
             deployment=deployment.name,
+            trigger=trigger,
+            feedback_position=None if plan.dry_run else self._storage.feedback.newest(deployment.name),
+            alarm_seq=None if plan.dry_run else self._last_alarm(deployment.name),
         )
         message = f"Queued: update {deployment.name}, which serves {champion.id}, by {plan.strategy}."
         record, _ = self._storage.jobs.add(record, message=message)
         self._runner.wake()
         return record
+
+    def _last_alarm(self, deployment: str) -> int:
+        alarms = self._storage.deployment_events.events(deployment, type="drift", order="desc", limit=1)
+        return alarms[0].seq if alarms else 0
 
 
 class UpdateKind:
@@ -101,6 +116,9 @@ class UpdateKind:
         if not folder.is_dir():
             self._pack(job)
         packed = orjson.loads((folder / "update.json").read_bytes())
+        if job.feedback_position is not None:
+            # What came while the job waited in the queue is taken into account too, and calls for no other update.
+            self._storage.jobs.update(job.id, feedback_position=packed.get("position", job.feedback_position))
         if not packed["items"] and not packed["remembered"]:
             return Outcome(result={**_NOTHING, "feedback_held_out": 0, "champion": packed["champion"]})
         champion = self._sources.model(packed["champion"])
@@ -141,6 +159,7 @@ class UpdateKind:
     def _registered(self, job: JobRecord, champion: ModelRecord, outcome: Outcome) -> ModelRecord:
         used = outcome.result["feedback_used"]
         lineage = {"dataset": champion.lineage.get("dataset"), "parent": champion.id, "feedback": used}
+        lineage |= {"deployment": job.request["deployment"], "gate": outcome.result.get("gate")}
         now = self._clock()
         return register(
             self._storage, self._artifacts, job, name=champion.name, outcome=outcome, lineage=lineage, now=now
@@ -153,7 +172,8 @@ class UpdateKind:
         retrain = job.request["strategy"] == "retrain"
         remembered = self._remembered(champion)
         # A retraining begins from nothing, so it is told again all that stands; the others, what is new.
-        kinds = LEARNABLE_OF_TEXTS if champion.task == "generation" else LEARNABLE
+        position = self._storage.feedback.newest(deployment.name)
+        kinds = learnable(champion)
         pending = self._storage.feedback.standing(deployment.name, kinds=kinds, learned=None if retrain else False)
         predictions = self._storage.predictions.get_many(sorted(predictions_of(pending)))
         with self._artifacts.temporary() as temp:
@@ -161,6 +181,7 @@ class UpdateKind:
             content = {
                 "champion": champion.id,
                 "items": items,
+                "position": position,
                 "remembered": len(remembered) if retrain else 0,
                 "retracted": sorted(self._storage.feedback.retracted(remembered)),
             }
@@ -176,8 +197,18 @@ class UpdateKind:
         return list(orjson.loads(config.read_bytes()).get("buffers", {}).get("reservoir_ids", []))
 
 
+def learnable(champion: ModelRecord) -> tuple[str, ...]:
+    """Return the kinds of feedback that an update of a version learns from."""
+    return LEARNABLE_OF_TEXTS if champion.task == "generation" else LEARNABLE
+
+
 def _planned(request: UpdateRequest, champion: ModelRecord) -> UpdateRequest:
     """Return the request with its defaults filled in."""
+    if request.promote == "canary":
+        request = request.model_copy(update={"canary_share": request.canary_share or CANARY_SHARE})
+    elif request.canary_share is not None:
+        message = f"`canary_share` is of `promote: canary`, and this is {request.promote!r}; leave it out."
+        raise InvalidError(message, code="parameter_mismatch", param="canary_share")
     if champion.task == "generation":
         return plan_language_update(request)
     for name in ("kl_budget", "beta"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from sqlalchemy import Connection, func, insert, select
 
 from lmaas_server.errors import MissingError
@@ -13,6 +15,20 @@ from lmaas_server.storage.tables import deployment_events, deployments
 
 _COLUMNS = columns_of(deployment_events, DeploymentEventRecord)
 _SEQ = deployment_events.c.seq
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Happening:
+    """An event that has no number yet."""
+
+    type: str
+    """A word for what happened, such as `drift`."""
+    message: str
+    """It in a sentence."""
+    data: Json
+    """It in figures."""
+    level: str = "info"
+    """`info`, `warning` or `error`."""
 
 
 class DeploymentEventRepository:
@@ -50,17 +66,8 @@ class DeploymentEventRepository:
                 return known
             if connection.execute(select(deployments.c.name).where(deployments.c.name == deployment)).scalar() is None:
                 return None
-            record = DeploymentEventRecord(
-                id=id,
-                deployment=deployment,
-                seq=_last(connection, deployment) + 1,
-                type=type,
-                level=level,
-                message=message,
-                data=data,
-                created_at=now,
-            )
-            connection.execute(insert(deployment_events).values(**values_of(record)))
+            happening = Happening(type=type, message=message, data=data, level=level)
+            record = write_event(connection, deployment, happening, now=now, id=id)
         self.bell.ring(deployment)
         return record
 
@@ -100,6 +107,24 @@ class DeploymentEventRepository:
         """Return the events after `after_seq`, waiting up to `timeout` seconds for the first; empty if none came."""
         self.bell.wait(deployment, lambda: self.last_event(deployment) > after_seq, timeout)
         return self.events(deployment, after_seq=after_seq)
+
+
+def write_event(
+    connection: Connection, deployment: str, happening: Happening, *, now: float, id: str | None = None
+) -> DeploymentEventRecord:
+    """Number an event of a deployment that is there, in the caller's transaction, which rings the bell after it."""
+    record = DeploymentEventRecord(
+        id=id or new_id("evt"),
+        deployment=deployment,
+        seq=_last(connection, deployment) + 1,
+        type=happening.type,
+        level=happening.level,
+        message=happening.message,
+        data=happening.data,
+        created_at=now,
+    )
+    connection.execute(insert(deployment_events).values(**values_of(record)))
+    return record
 
 
 def _last(connection: Connection, deployment: str) -> int:

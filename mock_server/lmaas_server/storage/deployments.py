@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, update
 
 from lmaas_server.errors import ConflictError, MissingError
 from lmaas_server.records import DeploymentRecord, Json, PageRequest, RevisionRecord
+from lmaas_server.storage import candidates
+from lmaas_server.storage.bell import Bell
 from lmaas_server.storage.counting import add_to, counted
 from lmaas_server.storage.database import Database
+from lmaas_server.storage.deployment_events import Happening, write_event
 from lmaas_server.storage.paging import Page, fetch_page
 from lmaas_server.storage.rows import columns_of, record_from, values_of
 from lmaas_server.storage.tables import deployments, revisions
@@ -28,8 +32,10 @@ CHANGEABLE = frozenset({"status", "batching", "metadata", "update_policy", "guar
 class DeploymentRepository:
     """Deployments and their revisions."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, bell: Bell | None = None) -> None:
+        """Take the database, and the bell that those listen to who follow a deployment's events."""
         self._database = database
+        self._bell = bell or Bell()
         self._lock = threading.Lock()
         self._generation = 0
 
@@ -95,8 +101,24 @@ class DeploymentRepository:
         actor: str | None = None,
         request_key: str | None = None,
         if_revision: int | None = None,
+        cause: str = "change",
+        happening: Happening | None = None,
     ) -> DeploymentRecord:
         """Give the deployment new variants as a new revision, at once for all who read it, and return it.
+
+        What a version that is champion now has learned from as a candidate is marked as applied along with it.
+
+        Args:
+            name: The deployment.
+            variants: What serves from now on.
+            reason: Why, for people.
+            now: When, in unix seconds.
+            actor: Who wants it.
+            request_key: The same key makes one revision, however often it is given.
+            if_revision: The revision that the caller has seen.
+            cause: What made the revision, as `RevisionRecord.cause` says.
+            happening: The event to write along with it; its data get the number of the revision, and how many items of
+                feedback count as applied by it.
 
         Raises:
             MissingError: `deployment_not_found`.
@@ -107,50 +129,19 @@ class DeploymentRepository:
             if _made(connection, name, request_key):
                 return current
             _check_revision(current, if_revision)
-            record = self._revise(
-                connection, current, tuple(variants), reason=reason, actor=actor, now=now, request_key=request_key
-            )
-        return self._seen(record)
-
-    def rollback(
-        self,
-        name: str,
-        *,
-        now: float,
-        revision: int | None = None,
-        reason: str | None = None,
-        actor: str | None = None,
-        request_key: str | None = None,
-    ) -> DeploymentRecord:
-        """Make the variants of an earlier revision (omitted: the one before the current) the newest revision.
-
-        Raises:
-            MissingError: `deployment_not_found`, `revision_not_found`.
-            ConflictError: `nothing_to_roll_back`, there is only one revision.
-        """
-        with self._database.writing() as connection:
-            current = _require(connection, name)
-            if _made(connection, name, request_key):
-                return current
-            if revision is None and current.revision == 1:
-                raise ConflictError(
-                    f"The deployment {name!r} is at its first revision; there is none to go back to.",
-                    code="nothing_to_roll_back",
-                    param="revision",
-                )
-            target = current.revision - 1 if revision is None else revision
-            query = select(revisions.c.variants).where(revisions.c.deployment == name, revisions.c.revision == target)
-            variants = connection.execute(query).scalar()
-            if variants is None:
-                raise MissingError(
-                    f"The deployment {name!r} has no revision {target}; it has 1 to {current.revision}.",
-                    code="revision_not_found",
-                    param="revision",
-                )
-            why = reason or f"Rolled back to revision {target}."
-            record = self._revise(
-                connection, current, tuple(variants), reason=why, actor=actor, now=now, request_key=request_key
-            )
+            number = current.revision + 1
+            change = update(deployments).where(deployments.c.name == name)
+            connection.execute(change.values(variants=list(variants), revision=number))
+            record = _require(connection, name)
+            _add_revision(connection, record, reason=reason, actor=actor, now=now, request_key=request_key, cause=cause)
+            champions = [variant["model"] for variant in record.variants if variant["role"] == "champion"]
+            applied = sum(candidates.apply(connection, name, model) for model in champions)
+            if happening is not None:
+                data = {**happening.data, "revision": number, "feedback_applied": applied}
+                write_event(connection, name, replace(happening, data=data), now=now)
+            self._changed(connection)
+        if happening is not None:
+            self._bell.ring(name)
         return self._seen(record)
 
     def update(self, name: str, **fields: Any) -> DeploymentRecord:
@@ -196,25 +187,6 @@ class DeploymentRepository:
     def serving(self, model: str) -> list[str]:
         """Return the names of the deployments that have a model version among their variants."""
         return [record.name for record in self.all() if any(v.get("model") == model for v in record.variants)]
-
-    def _revise(
-        self,
-        connection: Connection,
-        current: DeploymentRecord,
-        variants: tuple[Json, ...],
-        *,
-        reason: str,
-        actor: str | None,
-        now: float,
-        request_key: str | None,
-    ) -> DeploymentRecord:
-        number = current.revision + 1
-        change = update(deployments).where(deployments.c.name == current.name)
-        connection.execute(change.values(variants=list(variants), revision=number))
-        record = _require(connection, current.name)
-        _add_revision(connection, record, reason=reason, actor=actor, now=now, request_key=request_key)
-        self._changed(connection)
-        return record
 
     @staticmethod
     def _changed(connection: Connection) -> None:
@@ -275,6 +247,7 @@ def _add_revision(
     actor: str | None,
     now: float,
     request_key: str | None,
+    cause: str = "change",
 ) -> None:
     row = RevisionRecord(
         deployment=record.name,
@@ -284,5 +257,6 @@ def _add_revision(
         actor=actor,
         created_at=now,
         request_key=request_key,
+        cause=cause,
     )
     connection.execute(insert(revisions).values(**{**values_of(row), "variants": list(row.variants)}))

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, RowMapping, Select, delete, insert, select, u
 
 from lmaas_server.errors import InvalidError, MissingError
 from lmaas_server.records import Json, ModelRecord, PageRequest
+from lmaas_server.storage import candidates
 from lmaas_server.storage.database import Database
 from lmaas_server.storage.paging import Page, fetch_page
 from lmaas_server.storage.rows import columns_of, insert_new, record_from, upsert
@@ -134,6 +135,7 @@ class ModelRepository:
                 return False
             where = (aliases.c.name == found.name) & (aliases.c.version == found.version)
             connection.execute(delete(aliases).where(where))
+            candidates.forget(connection, id)
             connection.execute(delete(models).where(models.c.name == found.name, models.c.version == found.version))
         return True
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lmaas_server.storage.candidates import CandidateRepository
 from lmaas_server.storage.database import Database
 from lmaas_server.storage.datasets import DatasetRepository
 from lmaas_server.storage.deployment_events import DeploymentEventRepository
@@ -21,9 +22,10 @@ class Storage:
     def __init__(self, database: Database) -> None:
         """Take a database whose schema is current (`Database.migrate`)."""
         self.database = database
+        self.candidates = CandidateRepository(database)
         self.datasets = DatasetRepository(database)
         self.deployment_events = DeploymentEventRepository(database)
-        self.deployments = DeploymentRepository(database)
+        self.deployments = DeploymentRepository(database, bell=self.deployment_events.bell)
         self.feedback = FeedbackRepository(database)
         self.idempotency = IdempotencyRepository(database)
         self.jobs = JobRepository(database)

@@ -112,6 +112,8 @@ class UpdateRequest(WireRequest):
     says beyond it is left out, counted in the result as `capped`, and waits for the next update. Up to 32 items of a
     source are always taken; items without a source are not limited. 1 is no limit."""
     promote: Literal["auto", "canary", "manual"] = "auto"
+    canary_share: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Of `promote: canary`: the fraction of all the traffic that the candidate answers. Omitted, 0.1."""
     dry_run: bool = False
     seed: Seed | None = None
     metadata: Metadata = {}

@@ -15,6 +15,10 @@ class ModelOrigin(WireObject):
     parent: str | None = None
     feedback: int = 0
     """How many items of feedback went into this version."""
+    deployment: str | None = None
+    """Of an update: whose feedback it was; there `client.deployments.promote` makes the version champion."""
+    gate: dict[str, Any] | None = None
+    """Of an update: what the gate measured, `{anchor, fresh, alpha}`."""
 
 
 class Model(WireObject):

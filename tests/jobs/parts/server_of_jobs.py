@@ -66,7 +66,7 @@ POINTS = {
     "between a checkpoint and its row": lambda world: before(world.storage.jobs, "add_checkpoint"),
     "while it learns its metrics": lambda world: after(world.storage.jobs, "update"),
     "after the promotion": lambda world: after(world.storage.deployments, "set_variants"),
-    "before the feedback is marked": lambda world: before(world.storage.feedback, "mark_applied"),
+    "after the feedback is noted": lambda world: after(world.storage.candidates, "note"),
 }
 
 
