@@ -177,7 +177,7 @@ class Driver:
         return f"<{type(self).__name__} {self.shown_url}>"
 
     def __del__(self) -> None:
-        if self.left_open:
+        if self.left_open and not sys.is_finalizing():  # then nothing can be imported, and the process ends anyway
             warn_left_open(f"client of {self.shown_url}")
 
     @property

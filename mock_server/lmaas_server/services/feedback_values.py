@@ -87,7 +87,7 @@ def _number_or_list(value: Any, model: ModelRecord, param: str) -> Any:
 def _number(value: Any, param: str) -> float | int:
     # A bool is an int to Python, and never a number that somebody meant. Beyond float32 a target becomes infinite.
     if isinstance(value, bool) or not isinstance(value, int | float) or not _is_finite(value):
-        raise _wrong(param, value, "it takes a finite number")
+        raise _wrong(param, value, "it takes a number that float32 holds: finite, up to 3.4e38")
     return value
 
 
