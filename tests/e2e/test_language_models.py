@@ -168,6 +168,8 @@ def test_base_models_of_a_directory_are_listed_and_refused_ones_say_why(tmp_path
             client.train(PAIRS, name="m", architecture=CausalLM(base_model="pickled"))
         with pytest.raises(NotFoundError, match="mine, pickled, stories-260k"):
             client.train(PAIRS, name="m", architecture=CausalLM(base_model="gpt-9"))
+        with pytest.raises(NotFoundError, match="Pretrained: mine, pickled, stories-260k"):
+            client.train(PAIRS, name="m", base_model="gpt-9")
 
 
 def test_a_model_of_numbers_takes_no_parameters_of_texts(lmaas_client, digits):

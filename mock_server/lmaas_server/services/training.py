@@ -8,7 +8,7 @@ from pathlib import Path
 from lmaas.types import CausalLM, TrainingRequest
 from lmaas_server.engine.language_planning import asks_for_language, plan_language
 from lmaas_server.engine.planning import plan_training
-from lmaas_server.errors import InvalidError
+from lmaas_server.errors import InvalidError, MissingError
 from lmaas_server.jobs.kinds import Commit, Work
 from lmaas_server.jobs.outcome import Outcome
 from lmaas_server.jobs.runner import JobRunner
@@ -69,7 +69,7 @@ class TrainingService:
         base: ModelRecord | None = None
         request = self._spelled(request)
         if request.base_model is not None:
-            base = self._sources.model(request.base_model, param="base_model")
+            base = self._start(request.base_model)
             # An alias may point elsewhere tomorrow; the record names the version.
             request = request.model_copy(update={"base_model": base.id})
         held_out = request.validation and request.validation.dataset
@@ -82,6 +82,13 @@ class TrainingService:
         return plan_language(
             request, given, base_models=self._sources.base_models, base=start, validation=held, memory_limit_bytes=limit
         )
+
+    def _start(self, reference: str) -> ModelRecord:
+        try:
+            return self._sources.model(reference, param="base_model")
+        except MissingError as exc:
+            message = f"{exc.message} Pretrained: {', '.join(self._sources.base_models.names())}."
+            raise MissingError(message, code=exc.code, param=exc.param) from exc
 
     def _spelled(self, request: TrainingRequest) -> TrainingRequest:
         """Return a request whose `base_model` is a version; a pretrained model named there is the architecture's."""
