@@ -191,6 +191,13 @@ BODIES = [
         },
     ),
     (
+        "POST /v1/deployments/reader/promote",
+        DEPLOYMENT,
+        lambda c: c.deployments.promote("reader", "digits@2", reason="proven", if_revision=4),
+        {"model": "digits@2", "reason": "proven", "if_revision": 4},
+    ),
+    ("POST /v1/deployments/reader/promote", DEPLOYMENT, lambda c: c.deployments.promote("reader"), {}),
+    (
         "POST /v1/deployments/reader/rollback",
         DEPLOYMENT,
         lambda c: c.deployments.rollback("reader", revision=1),

@@ -93,6 +93,7 @@ def blocking_nouns(client: LMaaS, job: Job, model: Model, deployment: Deployment
     assert_type(client.models.lineage("digits@3"), Lineage)
     assert_type(client.models.set_alias("digits", "best", 1), Model)
     assert_type(client.deployments.rollback(deployment), Deployment)
+    assert_type(client.deployments.promote(deployment, model, reason="proven"), Deployment)
     assert_type(deployment.update_policy, UpdatePolicy | None)
     assert_type(deployment.guard, Guard | None)
     assert_type(job.trigger, JobTrigger | None)
@@ -129,6 +130,7 @@ async def async_lists_and_streams(client: AsyncLMaaS) -> None:
         async for event in events:
             assert_type(event, JobEvent)
     assert_type(await client.deployments.stats("reader"), DeploymentStats)
+    assert_type(await client.deployments.promote("reader"), Deployment)
     assert_type(client.deployments.events("reader"), AsyncStream[DeploymentEvent])
     async for stats in client.deployments.follow_stats("reader"):
         assert_type(stats, DeploymentStats)

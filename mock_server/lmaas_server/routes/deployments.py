@@ -10,6 +10,7 @@ from lmaas.types import (
     DeploymentCreate,
     DeploymentRevision,
     DeploymentUpdate,
+    PromoteRequest,
     RollbackRequest,
 )
 from lmaas_server.http.operation import Call, operation
@@ -70,6 +71,31 @@ class DeploymentRoutes:
 
     @operation(
         "POST",
+        "/v1/deployments/<deployment>/promote",
+        tag="deployments",
+        body=PromoteRequest,
+        answer=Deployment,
+        errors=(404, 409, 422),
+    )
+    def promote(self, call: Call, deployment: str) -> Deployment:
+        """Make a canary, a candidate that waits, a shadow or any other version the champion; it is switched to at once.
+
+        Omitted, `model` is the only canary, or else what the newest update with `promote: manual` has made of the
+        champion.
+        """
+        body: PromoteRequest = call.body
+        record = self._deploying.promote(
+            deployment,
+            body.model,
+            reason=body.reason,
+            actor=call.caller,
+            request_key=call.request_key,
+            if_revision=body.if_revision,
+        )
+        return self._wire(record)
+
+    @operation(
+        "POST",
         "/v1/deployments/<deployment>/rollback",
         tag="deployments",
         body=RollbackRequest,
@@ -80,7 +106,12 @@ class DeploymentRoutes:
         """Serve the variants of an earlier revision again; they answer as they did, bit for bit."""
         body: RollbackRequest = call.body
         record = self._deploying.rollback(
-            deployment, revision=body.revision, reason=body.reason, actor=call.caller, request_key=call.request_key
+            deployment,
+            revision=body.revision,
+            reason=body.reason,
+            actor=call.caller,
+            request_key=call.request_key,
+            if_revision=body.if_revision,
         )
         return self._wire(record)
 
@@ -126,6 +157,7 @@ def _revision(record: RevisionRecord) -> DeploymentRevision:
             "variants": [*record.variants],
             "reason": record.reason,
             "actor": record.actor,
+            "cause": record.cause,
             "created_at": record.created_at,
         }
     )

@@ -208,16 +208,66 @@ class Deployments(Resource[DriverT], Generic[DriverT]):
         return call(Request("DELETE", path_of(deployment), options=options), types.Deleted)
 
     @endpoint
+    def promote(
+        self,
+        deployment: DeploymentRef,
+        model: ModelRef | None = None,
+        *,
+        reason: str | None = None,
+        if_revision: int | None = None,
+        **options: Unpack[CallOptions],
+    ) -> Flow[types.Deployment]:
+        """Make a version the champion, in place of the one it learned from, and return the deployment.
+
+        It takes that one's share of the traffic and its own; other versions keep theirs. The feedback it learned from
+        counts as applied from then on. What is champion already stays so.
+
+        Args:
+            deployment: The deployment or its name.
+            model: A version, the job that made it, or its name; omitted, the only canary, or else the candidate of the
+                newest update with `promote="manual"`.
+            reason: Why, for the revision and the event.
+            if_revision: Refuse if the deployment is at another revision: somebody else changed it.
+            **options: extra_headers, timeout, idempotency_key.
+
+        Raises:
+            ConflictError: Several canaries could be meant, or there is no candidate; or `if_revision` is not current.
+            NotFoundError: There is no such deployment or version.
+            UnprocessableEntityError: The version takes or gives something else than the champion.
+        """
+        message = checked(
+            types.PromoteRequest,
+            model=None if model is None else model_id(model),
+            reason=reason,
+            if_revision=if_revision,
+        )
+        return call(_sending("POST", f"{path_of(deployment)}/promote", message, options), types.Deployment)
+
+    @endpoint
     def rollback(
         self,
         deployment: DeploymentRef,
         *,
         revision: int | None = None,
         reason: str | None = None,
+        if_revision: int | None = None,
         **options: Unpack[CallOptions],
     ) -> Flow[types.Deployment]:
-        """Serve again what an earlier revision served (omitted, the one before), as a new revision."""
-        message = checked(types.RollbackRequest, revision=revision, reason=reason)
+        """Serve again what an earlier revision served, as a new revision; outputs are the same to the bit.
+
+        Args:
+            deployment: The deployment or its name.
+            revision: Which; omitted, the newest that served otherwise than now and has no version that the server
+                itself took back.
+            reason: Why, for the revision and the event.
+            if_revision: Refuse if the deployment is at another revision: somebody else changed it.
+            **options: extra_headers, timeout, idempotency_key.
+
+        Raises:
+            ConflictError: There is nothing to go back to, a version of it was deleted, or `if_revision` is not current.
+            NotFoundError: There is no such deployment or revision.
+        """
+        message = checked(types.RollbackRequest, revision=revision, reason=reason, if_revision=if_revision)
         return call(_sending("POST", f"{path_of(deployment)}/rollback", message, options), types.Deployment)
 
     @listing

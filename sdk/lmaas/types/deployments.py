@@ -59,10 +59,25 @@ class DeploymentUpdate(WireRequest):
     reason: str | None = None
 
 
+class PromoteRequest(WireRequest):
+    """Make a version champion in place of the one it learned from."""
+
+    model: str | None = None
+    """Omitted: the only canary, or else what the newest update with `promote: manual` has made of the champion."""
+    if_revision: int | None = None
+    """Refuse with a conflict unless the deployment is at this revision."""
+    reason: str | None = None
+
+
 class RollbackRequest(WireRequest):
-    """Go back to an earlier revision; omitted, to the one before the current."""
+    """Go back to an earlier revision.
+
+    Omitted, it is the newest that served otherwise than now and has no version that the server itself took back.
+    """
 
     revision: Annotated[int, Field(ge=1)] | None = None
+    if_revision: int | None = None
+    """Refuse with a conflict unless the deployment is at this revision."""
     reason: str | None = None
 
 
@@ -115,4 +130,7 @@ class DeploymentRevision(WireObject):
     variants: list[Variant]
     reason: str
     actor: str | None = None
+    """Who: a short id of the caller's key, `anybody` on a server without keys, or `lmaas`: the server itself."""
+    cause: Literal["change", "promotion", "canary", "rollback", "automatic"] | str = "change"
+    """`automatic` is a rollback by the server itself."""
     created_at: float
