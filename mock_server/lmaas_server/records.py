@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import secrets
 from dataclasses import dataclass, field
 from typing import Any
+
+from lmaas_server.chance import random_hex
 
 Json = dict[str, Any]
 
@@ -17,7 +18,7 @@ def new_id(prefix: str, request_key: str | None = None, part: int = 0) -> str:
     the work and the record of its answer cannot do the work twice.
     """
     if request_key is None:
-        return f"{prefix}-{secrets.token_hex(12)}"
+        return f"{prefix}-{random_hex()}"
     return f"{prefix}-{hashlib.sha256(f'{prefix}:{part}:{request_key}'.encode()).hexdigest()[:24]}"
 
 

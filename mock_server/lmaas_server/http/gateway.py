@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import re
-import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ import orjson
 from flask import Flask, Request, Response, g, request
 from pydantic import BaseModel
 
+from lmaas_server.chance import random_hex
 from lmaas_server.errors import UnavailableError
 from lmaas_server.http.auth import ANYBODY, ApiKeys
 from lmaas_server.http.bodies import media_type, read_bytes, read_json, stream_blocks
@@ -104,7 +104,7 @@ class Gateway:
     def begin(self, request: Request) -> Exchange:
         """Give a request its id."""
         given = request.environ.get("HTTP_X_REQUEST_ID")
-        request_id = given if given and _SANE_ID.fullmatch(given) else f"req-{secrets.token_hex(12)}"
+        request_id = given if given and _SANE_ID.fullmatch(given) else f"req-{random_hex()}"
         return Exchange(request, request_id, time.perf_counter())
 
     def answer(
