@@ -16,6 +16,7 @@ from lmaas_server.http.auth import ApiKeys, is_loopback
 from lmaas_server.http.gateway import Gateway
 from lmaas_server.http.idempotency import Idempotency
 from lmaas_server.http.limits import RateLimiter
+from lmaas_server.http.shared_buckets import SharedBuckets
 from lmaas_server.http.metrics import Metrics, Traffic
 from lmaas_server.http.sse import Streams
 from lmaas_server.jobs.runner import JobRunner
@@ -35,29 +36,36 @@ from lmaas_server.routes.predictions import PredictionRoutes
 from lmaas_server.routes.uploads import UploadRoutes
 from lmaas_server.services.batching import Batchers
 from lmaas_server.services.collecting import CollectingService
+from lmaas_server.services.crew_log import CrewLog
 from lmaas_server.services.datasets import DatasetService
 from lmaas_server.services.deploying import DeployingService
 from lmaas_server.services.evaluating import EvaluationService
 from lmaas_server.services.explaining import ExplainingService
 from lmaas_server.services.figures import seconds_of
+from lmaas_server.services.guarding import CanaryGuard
 from lmaas_server.services.job_kinds import job_kinds
 from lmaas_server.services.jobs import JobService
 from lmaas_server.services.ledger import Totals
 from lmaas_server.services.models import ModelService
+from lmaas_server.services.noticing import Noticing
 from lmaas_server.services.observing import Observer
 from lmaas_server.services.predicting import PredictingService
 from lmaas_server.services.prediction_log import PredictionLog
 from lmaas_server.services.predictors import Predictors, loader_of
 from lmaas_server.services.pretrained import PretrainedService
+from lmaas_server.services.rounds import Rounds
 from lmaas_server.services.routing import RoutingTable
+from lmaas_server.services.self_updating import SelfUpdates
 from lmaas_server.services.sources import Sources
 from lmaas_server.services.stats import StatsService
+from lmaas_server.services.stewarding import Steward
 from lmaas_server.services.text_feedback import TextFeedback
 from lmaas_server.services.training import TrainingService
 from lmaas_server.services.updating import UpdateService
 from lmaas_server.services.uploads import UploadService
 from lmaas_server.settings import Settings
 from lmaas_server.storage import Artifacts, Database, Storage, sweep
+from lmaas_server.storage.crew import Crew
 from lmaas_server.storage.uploads import UploadFiles
 
 __all__ = ["Server", "create_app", "server_of"]
@@ -66,6 +74,17 @@ logger = logging.getLogger("lmaas_server")
 
 MIB = 2**20
 _NAME = "lmaas"
+_PREWARM = "prewarm"
+"""What a process calls to the one that runs jobs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Several:
+    """What a process has that is one of several."""
+
+    crew: Crew
+    rounds: Rounds
+    noticing: Noticing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -76,6 +95,7 @@ class Server:
     storage: Storage
     artifacts: Artifacts
     runner: JobRunner
+    steward: Steward
     uploads: UploadService
     deploying: DeployingService
     predictors: Predictors
@@ -83,17 +103,27 @@ class Server:
     observer: Observer
     streams: Streams
     clock: Callable[[], float]
-    lock: DirectoryLock
+    lock: DirectoryLock | None
     draining: threading.Event
+    several: Several | None
 
-    def start(self) -> None:
-        """Tidy up what a crash left, and go on with the work that was under way."""
-        self.storage.idempotency.forget_unfinished()
-        self.storage.idempotency.purge(self.clock() - self.settings.idempotency_hours * 3600)
-        sweep(self.storage, self.artifacts)
-        self.uploads.purge()
-        self.runner.start()
+    def start(self, *, tidy: bool = True) -> None:
+        """Go on with the work that was under way; before it, tidy up what a crash left, unless another process has."""
+        if tidy:
+            self.storage.idempotency.forget_unfinished()
+            self.storage.idempotency.purge(self.clock() - self.settings.idempotency_hours * 3600)
+            sweep(self.storage, self.artifacts)
+            self.uploads.purge()
+        if self.several is None:
+            self.lead()
+        else:
+            self.several.rounds.start()
         self.deploying.start()
+
+    def lead(self) -> None:
+        """Begin what one process of a server does alone: run jobs, and look after deployments."""
+        self.runner.start()
+        self.steward.start()
 
     def drain(self) -> None:
         """Refuse new requests and end event streams; those under way are answered."""
@@ -102,12 +132,19 @@ class Server:
     def close(self) -> None:
         """Stop: jobs are checkpointed and go on at the next start, and what was answered is on the disk."""
         self.drain()
+        if self.several is not None:
+            self.several.rounds.stop()
+            self.several.noticing.close()
+        self.steward.close()
         self.runner.stop(self.settings.drain_seconds)
         self.deploying.close()
         self.log.close()
         self.observer.close()
         self.storage.close()
-        self.lock.release()
+        if self.lock is not None:
+            self.lock.release()
+        if self.several is not None:
+            self.several.crew.leave()
 
     def not_ready(self) -> str | None:
         """Say why requests are not welcome; None if they are."""
@@ -121,8 +158,16 @@ class Server:
         return None
 
 
-def create_app(settings: Settings | None = None, *, clock: Callable[[], float] = time.time) -> Flask:
+def create_app(
+    settings: Settings | None = None, *, clock: Callable[[], float] = time.time, crew: Crew | None = None
+) -> Flask:
     """Return the application over the settings' data directory; `server_of(app).start()` sets it to work.
+
+    Args:
+        settings: Omitted, those of the environment.
+        clock: Unix seconds.
+        crew: The processes that serve the data directory together, which one of them or their parent has locked;
+            omitted, this one has it to itself.
 
     Raises:
         ValueError: There are no keys, and the host is one that others can reach.
@@ -135,7 +180,7 @@ def create_app(settings: Settings | None = None, *, clock: Callable[[], float] =
             f"host is {settings.host}, which others can reach, and there are no API keys; "
             "set LMAAS_SERVER_API_KEYS (comma-separated), or bind to 127.0.0.1"
         )
-    server, routes = _wired(settings, clock)
+    server, routes = _wired(settings, clock, crew)
     app = Flask("lmaas_server", static_folder=None)
     app.url_map.strict_slashes = False
     app.extensions[_NAME] = server
@@ -143,7 +188,7 @@ def create_app(settings: Settings | None = None, *, clock: Callable[[], float] =
     gateway = Gateway(
         app,
         keys=keys,
-        limiter=RateLimiter(settings.rate_limit_per_minute, clock=time.monotonic),
+        limiter=_limiter(settings, crew),
         idempotency=Idempotency(server.storage.idempotency, clock=clock),
         metrics=metrics,
         new_temp=server.artifacts.new_temp,
@@ -167,40 +212,45 @@ def server_of(app: Flask) -> Server:
 class _Ground:
     """What everything stands on."""
 
-    lock: DirectoryLock
+    lock: DirectoryLock | None
     storage: Storage
     artifacts: Artifacts
     base_models: BaseModels
     clock: Callable[[], float]
 
 
-def _ground(settings: Settings, clock: Callable[[], float]) -> _Ground:
+def _ground(settings: Settings, clock: Callable[[], float], crew: Crew | None) -> _Ground:
     """Take the data directory and bring its database up to date; a failure lets it go again."""
-    lock = DirectoryLock(settings.data_dir)
+    lock = DirectoryLock(settings.data_dir) if crew is None else None
     try:
         database = Database(settings.database_url or f"sqlite:///{(settings.data_dir / 'lmaas.db').absolute()}")
         database.migrate()
         artifacts = Artifacts(settings.data_dir / "artifacts")
     except BaseException:
-        lock.release()
+        if lock is not None:
+            lock.release()
         raise
     base_models = BaseModels(() if settings.base_models is None else (settings.base_models,))
-    return _Ground(lock=lock, storage=Storage(database), artifacts=artifacts, base_models=base_models, clock=clock)
+    storage = Storage(database, process=None if crew is None else crew.name)
+    return _Ground(lock=lock, storage=storage, artifacts=artifacts, base_models=base_models, clock=clock)
 
 
-def _wired(settings: Settings, clock: Callable[[], float]) -> tuple[Server, tuple[object, ...]]:
+def _wired(
+    settings: Settings, clock: Callable[[], float], crew: Crew | None
+) -> tuple[Server, tuple[object, ...]]:
     """Make every service and the routes over them, from the ground up."""
-    ground = _ground(settings, clock)
+    ground = _ground(settings, clock, crew)
     storage, artifacts = ground.storage, ground.artifacts
     draining = threading.Event()
     streams = Streams(max(1, settings.threads // 2), is_draining=draining.is_set)
     table = RoutingTable(storage)
-    observer = Observer(storage, role=table.role, clock=clock)
-    log = PredictionLog(storage.predictions.add_many)
+    observer = Observer(storage, role=table.role, clock=clock, watches=lambda: crew is None or crew.leads)
+    log = PredictionLog(storage.predictions.add_many, crew=None if crew is None else CrewLog(crew))
     texts = TextFeedback(storage, artifacts)
     predictors = Predictors(storage, loader_of(artifacts), budget=settings.predictors_mb * MIB)
-    runner, job_routes = _jobs(settings, ground, streams=streams, flush=log.flush, warm=predictors.ready)
+    runner, updating, job_routes = _jobs(settings, ground, streams=streams, flush=log.flush, warm=predictors.ready)
     deploying = DeployingService(storage, predictors=predictors, observer=observer, clock=clock)
+    steward = _steward(storage, runner, updating, deploying, observer, clock=clock)
     predicting = PredictingService(
         storage,
         routes=table,
@@ -210,6 +260,7 @@ def _wired(settings: Settings, clock: Callable[[], float]) -> tuple[Server, tupl
         observer=observer,
         clock=clock,
     )
+    collecting = CollectingService(storage, log=log, texts=texts, observer=observer, heard=steward.wake, clock=clock)
     datasets = DatasetService(
         storage,
         artifacts,
@@ -217,7 +268,7 @@ def _wired(settings: Settings, clock: Callable[[], float]) -> tuple[Server, tupl
         max_memory_bytes=settings.read_memory_mb * MIB,
         max_clip_seconds=settings.max_clip_seconds,
         # Who uploads is about to train: by then the process that forks jobs has imported torch.
-        announce=runner.prewarm if settings.prewarm else _nothing,
+        announce=_prewarming(runner, crew) if settings.prewarm else _nothing,
         clock=clock,
     )
     uploads = UploadService(
@@ -229,11 +280,16 @@ def _wired(settings: Settings, clock: Callable[[], float]) -> tuple[Server, tupl
         lifetime=settings.upload_hours * 3600,
         clock=clock,
     )
+    several = None
+    if crew is not None:
+        noticing = Noticing(storage, routes=table, predictors=predictors, observer=observer)
+        several = _several(crew, noticing, storage, runner, lead=lambda: server.lead())
     server = Server(
         settings=settings,
         storage=storage,
         artifacts=artifacts,
         runner=runner,
+        steward=steward,
         uploads=uploads,
         deploying=deploying,
         predictors=predictors,
@@ -243,6 +299,7 @@ def _wired(settings: Settings, clock: Callable[[], float]) -> tuple[Server, tupl
         clock=clock,
         lock=ground.lock,
         draining=draining,
+        several=several,
     )
     routes = (
         DatasetRoutes(datasets),
@@ -254,7 +311,7 @@ def _wired(settings: Settings, clock: Callable[[], float]) -> tuple[Server, tupl
         ObservationRoutes(StatsService(storage, observer=observer, clock=clock), streams=streams, clock=clock),
         PredictionRoutes(predicting, streams=streams),
         ExplanationRoutes(ExplainingService(routes=table, predictors=predictors, clock=clock)),
-        FeedbackRoutes(CollectingService(storage, log=log, texts=texts, observer=observer, clock=clock)),
+        FeedbackRoutes(collecting),
     )
     return server, routes
 
@@ -266,7 +323,7 @@ def _jobs(
     streams: Streams,
     flush: Callable[[], None],
     warm: Callable[[str], object],
-) -> tuple[JobRunner, JobRoutes]:
+) -> tuple[JobRunner, UpdateService, JobRoutes]:
     """Make the runner of jobs and what asks it for work."""
     storage, artifacts, clock = ground.storage, ground.artifacts, ground.clock
     sources = Sources(
@@ -279,14 +336,67 @@ def _jobs(
     kinds = job_kinds(storage, artifacts, sources, flush=flush, warm=warm, clock=clock)
     runner = JobRunner(storage, artifacts, kinds=kinds, settings=settings, clock=clock)
     memory = settings.job_memory_mb * MIB
+    updating = UpdateService(storage, sources, runner, clock=clock)
     routes = JobRoutes(
         JobService(storage, runner, clock=clock),
         training=TrainingService(storage, sources, runner, memory_limit_bytes=memory, clock=clock),
         evaluating=EvaluationService(storage, sources, runner, clock=clock),
-        updating=UpdateService(storage, sources, runner, clock=clock),
+        updating=updating,
         streams=streams,
     )
-    return runner, routes
+    return runner, updating, routes
+
+
+def _steward(
+    storage: Storage,
+    runner: JobRunner,
+    updating: UpdateService,
+    deploying: DeployingService,
+    observer: Observer,
+    *,
+    clock: Callable[[], float],
+) -> Steward:
+    """Make the steward, and have it woken by what may call for it."""
+    chores = (
+        CanaryGuard(storage, deploying=deploying, observer=observer, clock=clock),
+        SelfUpdates(storage, updating, clock=clock),
+    )
+    steward = Steward(storage, chores, clock=clock)
+    observer.watch(lambda alarm: steward.wake([alarm.deployment]))
+    runner.listen(lambda job: steward.wake([job.deployment] if job.deployment else []))
+    return steward
+
+
+def _several(
+    crew: Crew, noticing: Noticing, storage: Storage, runner: JobRunner, *, lead: Callable[[], None]
+) -> Several:
+    """Make what ties this process to the others of its server."""
+
+    def patrol() -> None:
+        runner.patrol()
+        if crew.called(_PREWARM):
+            runner.prewarm()
+
+    rounds = Rounds(crew, see=noticing.look, lead=lead, patrol=patrol, bury=storage.idempotency.forget_unfinished)
+    return Several(crew=crew, rounds=rounds, noticing=noticing)
+
+
+def _prewarming(runner: JobRunner, crew: Crew | None) -> Callable[[], None]:
+    """Return how the process that forks jobs is warmed: by the one process that runs them."""
+
+    def prewarm() -> None:
+        if crew is None or crew.leads:
+            runner.prewarm()
+        else:
+            crew.call(_PREWARM)
+
+    return prewarm
+
+
+def _limiter(settings: Settings, crew: Crew | None) -> RateLimiter:
+    limit = settings.rate_limit_per_minute
+    buckets = None if crew is None or limit is None else SharedBuckets(settings.data_dir / "crew" / "buckets")
+    return RateLimiter(limit, clock=time.monotonic, buckets=buckets)
 
 
 def _nothing() -> None:

@@ -10,8 +10,10 @@ from collections.abc import Callable, Mapping
 from lmaas_server.jobs.kinds import JobKind
 from lmaas_server.jobs.processes import ForkServer
 from lmaas_server.jobs.supervision import Supervision, discard
+from lmaas_server.records import JobRecord
 from lmaas_server.settings import Settings
 from lmaas_server.storage import Artifacts, Storage
+from lmaas_server.storage.jobs import WISHES
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +56,7 @@ class JobRunner:
         self._stopping = False
         self._active: dict[str, tuple[Supervision, threading.Thread]] = {}
         self._dispatcher: threading.Thread | None = None
+        self._listeners: list[Callable[[JobRecord], object]] = []
 
     def __repr__(self) -> str:
         return f"JobRunner(active={sorted(self._active)}, {self._forks})"
@@ -63,6 +66,10 @@ class JobRunner:
         self._storage.jobs.requeue_orphans(self._clock())
         self._dispatcher = threading.Thread(target=self._dispatch, name="job-dispatcher", daemon=True)
         self._dispatcher.start()
+
+    def listen(self, callback: Callable[[JobRecord], object]) -> None:
+        """Have `callback` called, from a thread of this object, when a job has ended or stopped running."""
+        self._listeners.append(callback)
 
     def prewarm(self) -> None:
         """Start the fork server, so that the next job begins at once; returns while it imports."""
@@ -80,6 +87,16 @@ class JobRunner:
             found = self._active.get(job)
         if found is not None:
             found[0].tell(wanted)
+
+    def patrol(self) -> None:
+        """Do what other processes over the same database want: begin what they queued, pass their wishes on."""
+        if self._storage.jobs.is_queued():
+            self.wake()
+        with self._news:
+            active = list(self._active)
+        for job, wanted in (self._storage.jobs.wishes(active) if active else {}).items():
+            if wanted in WISHES:
+                self.tell(job, wanted)
 
     def discard(self, job: str) -> None:
         """Remove what a job that was cancelled before it ran on has left."""
@@ -152,3 +169,5 @@ class JobRunner:
                 del self._active[supervision.job.id]
                 self._queued = True
                 self._news.notify_all()
+            for listener in self._listeners:
+                listener(supervision.job)

@@ -7,13 +7,13 @@ those that can be.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 from lmaas.types import FeedbackItem
 from lmaas_server.errors import ConflictError, InvalidError, MissingError, ServiceError
 from lmaas_server.records import FeedbackRecord, ModelRecord, PageRequest, PredictionRecord, new_id
 from lmaas_server.services.feedback_values import checked_value
-from lmaas_server.services.judging import is_right
+from lmaas_server.services.judging import verdict_of
 from lmaas_server.services.observing import Observer
 from lmaas_server.services.prediction_log import PredictionLog
 from lmaas_server.services.text_feedback import TextFeedback
@@ -34,9 +34,12 @@ class CollectingService:
         log: PredictionLog,
         texts: TextFeedback,
         observer: Observer,
+        heard: Callable[[Collection[str]], object],
         clock: Callable[[], float],
     ) -> None:
+        """Take what it needs; `heard` is told which deployments something new was said of."""
         self._storage = storage
+        self._heard = heard
         self._texts = texts
         self._log = log
         self._observer = observer
@@ -61,9 +64,8 @@ class CollectingService:
             ConflictError: `feedback_conflict`: another statement stands under this id; `model_gone`,
                 `deployment_gone`: what it is about was deleted.
         """
-        judged: dict[str, bool | None] = {}
-        checked = self._checked(items, judged, single=single, request_key=request_key)
-        outcomes = self._stored(checked, judged, every=True, single=single)
+        checked = self._checked(items, single=single, request_key=request_key)
+        outcomes = self._stored(checked, every=True, single=single)
         return [outcome for outcome in outcomes if isinstance(outcome, FeedbackRecord)]
 
     def add_each(
@@ -73,9 +75,8 @@ class CollectingService:
 
         What is an error already stays one.
         """
-        judged: dict[str, bool | None] = {}
-        checked = self._checked(items, judged, single=False, request_key=request_key)
-        return self._stored(checked, judged, every=False, single=False)
+        checked = self._checked(items, single=False, request_key=request_key)
+        return self._stored(checked, every=False, single=False)
 
     def get(self, id: str) -> FeedbackRecord:
         """Return an item.
@@ -115,21 +116,44 @@ class CollectingService:
         Raises:
             MissingError: `feedback_not_found`.
         """
-        if not self._storage.feedback.delete(id, now=self._clock()):
+        record = self._storage.feedback.delete(id, now=self._clock())
+        if record is None:
             raise _feedback_missing(id)
+        self._uncount(record)
+
+    def forget(self, prediction: str) -> None:
+        """Delete a prediction with its inputs, and take back all that was said of it.
+
+        What a version has learned from it stays in that version; `retrain` makes one that never saw it.
+
+        Raises:
+            MissingError: `prediction_not_found`.
+        """
+        self._log.flush()
+        retracted = self._storage.predictions.delete(prediction, now=self._clock())
+        if retracted is None:
+            raise _prediction_missing(prediction, param="prediction_id")
+        for record in retracted:
+            self._uncount(record)
+
+    def _uncount(self, record: FeedbackRecord) -> None:
+        self._observer.retracted(
+            record.deployment,
+            record.model,
+            right=_right(record),
+            kind=record.kind,
+            value=record.value,
+            created_at=record.created_at,
+        )
 
     def _checked(
         self,
         items: Sequence[FeedbackItem | ServiceError],
-        judged: dict[str, bool | None],
         *,
         single: bool,
         request_key: str | None,
     ) -> Iterator[FeedbackRecord | ServiceError]:
-        """Yield each item as it is to be stored, or what is wrong with it; `judged` is whether a prediction was right.
-
-        An id that is there twice is judged by its first item, which is the one that stands.
-        """
+        """Yield each item as it is to be stored, or what is wrong with it."""
         self._log.flush()
         ids = dict.fromkeys(item.prediction_id for item in items if isinstance(item, FeedbackItem))
         predictions = self._storage.predictions.get_many(list(ids), inputs=False)
@@ -152,10 +176,8 @@ class CollectingService:
             except ServiceError as exc:
                 yield exc
                 continue
-            id = item.id or new_id("fb", request_key, place)
-            judged.setdefault(id, is_right(item.kind, value, prediction.outputs[item.index], model))
             yield FeedbackRecord(
-                id=id,
+                id=item.id or new_id("fb", request_key, place),
                 prediction_id=item.prediction_id,
                 index=item.index,
                 kind=item.kind,
@@ -166,12 +188,13 @@ class CollectingService:
                 deployment=prediction.deployment,
                 model=prediction.model,
                 created_at=now,
+                verdict=verdict_of(item.kind, value, prediction.outputs[item.index], model),
+                predicted_at=prediction.created_at,
             )
 
     def _stored(
         self,
         checked: Iterator[FeedbackRecord | ServiceError],
-        judged: dict[str, bool | None],
         *,
         every: bool,
         single: bool,
@@ -191,11 +214,14 @@ class CollectingService:
                 if every:
                     raise kept
             outcomes[place] = kept
-        for place, record in records.items():  # after the last conflict, which may mean that nothing was stored
-            if outcomes[place] is record:  # and not one that was there already
-                self._observer.labelled(
-                    record.deployment, record.model, right=judged[record.id], kind=record.kind, value=record.value
-                )
+        # After the last conflict, which may mean that nothing was stored; and not what was there already.
+        fresh = [record for place, record in records.items() if outcomes[place] is record]
+        for record in fresh:
+            self._observer.labelled(
+                record.deployment, record.model, right=_right(record), kind=record.kind, value=record.value
+            )
+        if fresh:
+            self._heard({record.deployment for record in fresh})
         return outcomes
 
     def _model_of(
@@ -217,6 +243,11 @@ class CollectingService:
         if isinstance(found, ConflictError):
             raise ConflictError(found.message, code=found.code, param=param)
         return found
+
+
+def _right(record: FeedbackRecord) -> bool | None:
+    """Whether a label says what was shown; None of what is no label."""
+    return record.verdict if record.kind == "label" else None
 
 
 def _check_row(prediction: PredictionRecord, index: int, prefix: str) -> None:

@@ -84,15 +84,15 @@ class Tally:
         self.confidence += sum(confidences)
         self.confident += len(confidences)
 
-    def labelled_as(self, *, right: bool | None, kind: str, value: object) -> None:
-        """Count an item of feedback."""
-        self.feedback[kind] = self.feedback.get(kind, 0) + 1
+    def labelled_as(self, *, right: bool | None, kind: str, value: object, times: int = 1) -> None:
+        """Count an item of feedback; -1 times, take back what was counted."""
+        self.feedback[kind] = self.feedback.get(kind, 0) + times
         if kind == "rating":
             word = "up" if value == 1 else "down"
-            self.ratings[word] = self.ratings.get(word, 0) + 1
+            self.ratings[word] = self.ratings.get(word, 0) + times
         if right is not None:
-            self.labelled += 1
-            self.correct += right
+            self.labelled += times
+            self.correct += times * right
 
     def record(self, deployment: str, model: str, *, shadow: bool, begin: int) -> ObservationRecord:
         """Return the sums as they are kept."""
@@ -134,7 +134,7 @@ def figures_of(records: Sequence[ObservationRecord]) -> Figures:
         confidence=sum(record.confidence for record in records) / confident if confident else None,
         labelled=sum(record.labelled for record in records),
         right=sum(record.correct for record in records),
-        feedback=_merged(record.feedback for record in records),
+        feedback={kind: count for kind, count in _merged(record.feedback for record in records).items() if count},
         ratings={"up": 0, "down": 0} | _merged(record.ratings for record in records),
         compared=sum(record.compared for record in records),
         agreed=sum(record.agreed for record in records),

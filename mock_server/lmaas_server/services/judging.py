@@ -1,4 +1,4 @@
-"""Whether a prediction was right, by a label that came later. Knows no storage."""
+"""Whether feedback speaks well of a prediction: a label that says the same, a thumb up. Knows no storage."""
 
 from __future__ import annotations
 
@@ -6,7 +6,12 @@ from typing import Any
 
 from lmaas_server.records import Json, ModelRecord
 
-__all__ = ["is_right"]
+__all__ = ["is_right", "verdict_of"]
+
+
+def verdict_of(kind: str, value: Any, output: Json, model: ModelRecord) -> bool | None:
+    """Return whether an item speaks well of what was shown; None where it says neither. Arguments as for `is_right`."""
+    return bool(value > 0) if kind == "rating" else is_right(kind, value, output, model)
 
 
 def is_right(kind: str, value: Any, output: Json, model: ModelRecord) -> bool | None:

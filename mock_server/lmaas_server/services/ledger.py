@@ -55,7 +55,7 @@ class Failed(NamedTuple):
 
 
 class Labelled(NamedTuple):
-    """An item of feedback."""
+    """An item of feedback; -1 times, one that came at `now` and was retracted."""
 
     deployment: str
     model: str
@@ -63,6 +63,7 @@ class Labelled(NamedTuple):
     right: bool | None
     kind: str
     value: object
+    times: int = 1
 
 
 class Agreed(NamedTuple):
@@ -104,11 +105,22 @@ class Ledger:
     """What was counted and is not written yet, and the watches over champions."""
 
     def __init__(
-        self, *, role: Callable[[str, str], str | None], kept: Callable[[str], Sequence[DetectorRecord]]
+        self,
+        *,
+        role: Callable[[str, str], str | None],
+        kept: Callable[[str], Sequence[DetectorRecord]],
+        watches: Callable[[], bool],
     ) -> None:
-        """`role` tells the present role of a version, `kept` what was remembered of a deployment's watches."""
+        """Begin with nothing.
+
+        Args:
+            role: Tells the present role of a version.
+            kept: Gives what was remembered of a deployment's watches.
+            watches: Whether this process watches champions; of several that share a database one does.
+        """
         self._role = role
         self._kept = kept
+        self._watches_here = watches
         self._tallies: dict[tuple[str, str, bool, int], Tally] = {}
         self._watches: dict[tuple[str, str], Watch] = {}
         self._moved: set[tuple[str, str]] = set()
@@ -140,7 +152,9 @@ class Ledger:
         watch = self._watches.get(key)
         if watch is None:
             kept = next((one for one in self._kept(deployment) if one.model == model), None)
-            watch = self._watches[key] = Watch() if kept is None else Watch.restored(kept.state)
+            watch = Watch() if kept is None else Watch.restored(kept.state)
+            if self._watches_here():  # what another process sees is read again every time
+                self._watches[key] = watch
         return watch
 
     def records(self, deployment: str | None = None) -> list[ObservationRecord]:
@@ -197,7 +211,7 @@ class Ledger:
         total.seconds += seconds
         bucket = bucket_of(seconds)
         total.latency[bucket] = total.latency.get(bucket, 0) + 1
-        if role == "champion":
+        if role == "champion" and self._watches_here():
             watch = self.watch(deployment, model)
             # One number a request, however many rows it has: a watch costs the same for a row and for a thousand.
             change = watch.requested(sum(confidences) / len(confidences) if confidences else None)
@@ -205,9 +219,12 @@ class Ledger:
 
     def _count_labelled(self, report: Labelled) -> None:
         tally = self._tally(report.deployment, report.model, report.now)
-        tally.labelled_as(right=report.right, kind=report.kind, value=report.value)
-        # A label of a version that has been replaced tells nothing of the one that serves.
-        if report.right is not None and self._role(report.deployment, report.model) == "champion":
+        tally.labelled_as(right=report.right, kind=report.kind, value=report.value, times=report.times)
+        # A label of a version that has been replaced tells nothing of the one that serves, and what the watch for
+        # drift has seen, it has seen: it cannot be taken out of the middle of its window.
+        if report.right is None or report.times < 0 or not self._watches_here():
+            return
+        if self._role(report.deployment, report.model) == "champion":
             watch = self.watch(report.deployment, report.model)
             self._seen(report, watch, "error", watch.labelled(right=report.right))
 

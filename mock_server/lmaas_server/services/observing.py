@@ -29,6 +29,7 @@ __all__ = ["MAX_WINDOW_SECONDS", "Alarm", "Observer"]
 logger = logging.getLogger("lmaas_server")
 
 _MINUTE = 60
+_HOUR = 3600
 _HOURLY_AFTER_SECONDS = 2 * 86_400
 MAX_WINDOW_SECONDS = 90 * 86_400
 """How far back figures go."""
@@ -63,14 +64,19 @@ class Observer:
         *,
         role: Callable[[str, str], str | None],
         clock: Callable[[], float],
+        watches: Callable[[], bool] = lambda: True,
     ) -> None:
-        """`role(deployment, model)` is the present role of a version; champions are watched for drift."""
+        """`role(deployment, model)` is the present role of a version; champions are watched for drift.
+
+        Of several processes over one database one watches, the one where `watches()` is true: what it answers itself
+        is its sample.
+        """
         self._storage = storage
         self._clock = clock
         self._since = clock()
         self._queue: deque[Report] = deque()
         self._lock = threading.RLock()  # over what is counted, and over the database's part of it
-        self._ledger = Ledger(role=role, kept=storage.observations.detectors)
+        self._ledger = Ledger(role=role, kept=storage.observations.detectors, watches=watches)
         self._listeners: list[Callable[[Alarm], None]] = []
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
@@ -106,6 +112,17 @@ class Observer:
     def labelled(self, deployment: str, model: str, *, right: bool | None, kind: str, value: object) -> None:
         """Report an item of feedback on what a version predicted; `right` is None where it is no label of a class."""
         self._report(Labelled(deployment, model, self._clock(), right, kind, value))
+
+    def retracted(
+        self, deployment: str, model: str, *, right: bool | None, kind: str, value: object, created_at: float
+    ) -> None:
+        """Report that an item of feedback was taken back: figures lose it in the span in which it was counted.
+
+        The watch for drift does not forget it.
+        """
+        hourly = created_at < self._clock() - _HOURLY_AFTER_SECONDS
+        then = created_at // _HOUR * _HOUR if hourly else created_at
+        self._report(Labelled(deployment, model, then, right, kind, value, times=-1))
 
     def agreed(self, deployment: str, model: str, *, compared: int, agreed: int) -> None:
         """Report how many rows a shadow compared with what was answered, and in how many it said the same."""

@@ -99,14 +99,8 @@ class FeedbackRepository:
     def delete(self, id: str, *, now: float) -> FeedbackRecord | None:
         """Retract an item: its content is gone, its id stays taken. Returns what it was; None if there was none."""
         with self._database.writing() as connection:
-            row = connection.execute(select(*_COLUMNS).where(feedback.c.id == id, _LIVE)).mappings().one_or_none()
-            if row is None:
-                return None
-            gone = update(feedback).where(feedback.c.id == id)
-            connection.execute(gone.values(retracted_at=now, value=None, metadata={}, source=None))
-            record = record_from(FeedbackRecord, row)
-            add_to(connection, "feedback", {record.deployment: -1})
-        return record
+            gone = retract(connection, feedback.c.id == id, now=now)
+        return gone[0] if gone else None
 
     def pending(
         self, deployment: str, *, kinds: Iterable[str] | None = None, limit: int | None = None
@@ -129,6 +123,36 @@ class FeedbackRepository:
         with self._database.reading() as connection:
             rows = connection.execute(query.order_by(feedback.c.position).limit(limit)).mappings().all()
         return [record_from(FeedbackRecord, row) for row in rows]
+
+    def newest(self, deployment: str) -> int:
+        """Return the position of the item of a deployment that came last; 0 if there is none."""
+        query = select(func.max(feedback.c.position)).where(feedback.c.deployment == deployment, _LIVE)
+        with self._database.reading() as connection:
+            return connection.execute(query).scalar() or 0
+
+    def count_pending(
+        self,
+        deployment: str,
+        *,
+        kinds: Iterable[str],
+        after: int = 0,
+        until: int | None = None,
+        limit: int | None = None,
+    ) -> int:
+        """Return how many items of some kinds no version has learned from yet, `limit` at most.
+
+        Only those that came after the position `after`, and up to the position `until`.
+        """
+        some = select(feedback.c.position).where(feedback.c.deployment == deployment, _LIVE)
+        if until is None:
+            # Led by kind: whatever else is said of a deployment, by the million, is not read.
+            waits = func.coalesce(feedback.c.learned, false()) == false()
+            some = some.where(feedback.c.kind.in_(list(kinds)), waits, feedback.c.position > after)
+        else:
+            mine = _column("kind", leads=False).in_(list(kinds))
+            some = some.where(feedback.c.learned == false(), mine, feedback.c.position.between(after + 1, until))
+        with self._database.reading() as connection:
+            return connection.execute(select(func.count()).select_from(some.limit(limit).subquery())).scalar() or 0
 
     def retracted(self, ids: Sequence[str]) -> set[str]:
         """Return those of the ids that were retracted."""
@@ -167,6 +191,16 @@ class FeedbackRepository:
         """Return how many items a deployment has; a figure that is kept, not counted."""
         with self._database.reading() as connection:
             return counted(connection, "feedback", deployment)
+
+
+def retract(connection: Connection, which: ColumnElement[bool], *, now: float) -> list[FeedbackRecord]:
+    """Take the contents of items out and leave their ids taken; returns what they were."""
+    found = connection.execute(select(*_COLUMNS).where(which, _LIVE)).mappings().all()
+    records = [record_from(FeedbackRecord, row) for row in found]
+    change = update(feedback).where(which, _LIVE)
+    connection.execute(change.values(retracted_at=now, value=None, metadata={}, source=None))
+    add_to(connection, "feedback", {name: -count for name, count in Counter(r.deployment for r in records).items()})
+    return records
 
 
 def _filtered(

@@ -31,6 +31,7 @@ from lmaas_server.storage.tables import jobs
 _COLUMNS = columns_of(jobs, JobRecord)
 
 OPEN = frozenset({"queued", "running", "paused"})
+WISHES = frozenset({"cancel", "pause"})
 SEALED = "commit"
 """In place of a wish: the outcome is being committed and nothing can stop it."""
 ENDED = frozenset({"succeeded", "failed", "cancelled"})
@@ -39,8 +40,8 @@ ENDED = frozenset({"succeeded", "failed", "cancelled"})
 class JobRepository(Diary):
     """Jobs with their events and checkpoints."""
 
-    def __init__(self, database: Database) -> None:
-        super().__init__(database, Bell())
+    def __init__(self, database: Database, *, bell: Bell | None = None) -> None:
+        super().__init__(database, bell or Bell())
 
     def add(self, record: JobRecord, *, message: str = "Queued.") -> tuple[JobRecord, bool]:
         """Store a job; returns what is stored under its id, and whether it is new.
@@ -73,6 +74,20 @@ class JobRepository(Diary):
         with self._database.reading() as connection:
             rows, more = fetch_page(connection, jobs, query, page, anchor=jobs.c.id == page.after)
         return Page(tuple(record_from(JobRecord, row) for row in rows), more)
+
+    def last_update(self, deployment: str, *, since: float, settled: bool = False) -> JobRecord | None:
+        """Return the newest update of a deployment that was asked for at `since` or later; None if there is none.
+
+        If one is open, it is the newest. With `settled`, only one that takes feedback into account: no dry run.
+        """
+        query = select(*_COLUMNS).where(
+            jobs.c.deployment == deployment, jobs.c.type == "update", jobs.c.created_at >= since
+        )
+        if settled:
+            query = query.where(jobs.c.feedback_position.is_not(None))
+        with self._database.reading() as connection:
+            row = connection.execute(query.order_by(jobs.c.position.desc()).limit(1)).mappings().one_or_none()
+        return None if row is None else record_from(JobRecord, row)
 
     def update(self, id: str, **fields: Any) -> None:
         """Set fields other than the status; progress and metrics, which a crash may take back a moment."""
@@ -134,6 +149,18 @@ class JobRepository(Diary):
             if job.wanted != "cancel":
                 connection.execute(update(jobs).where(jobs.c.id == id).values(wanted=wanted))
             return _read(connection, id)
+
+    def is_queued(self) -> bool:
+        """Whether any job is queued."""
+        with self._database.reading() as connection:
+            found = connection.execute(select(jobs.c.position).where(jobs.c.status == "queued").limit(1))
+            return found.scalar() is not None
+
+    def wishes(self, ids: Iterable[str]) -> dict[str, str]:
+        """Return what is wanted of those of the jobs that something is wanted of."""
+        query = select(jobs.c.id, jobs.c.wanted).where(jobs.c.id.in_(list(ids)), jobs.c.wanted.is_not(None))
+        with self._database.reading() as connection:
+            return {row["id"]: row["wanted"] for row in connection.execute(query).mappings()}
 
     def seal(self, id: str) -> bool:
         """Take no more wishes for a running job, to commit its outcome; False if a cancellation was accepted before."""
