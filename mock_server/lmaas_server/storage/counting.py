@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
+from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Dialect, select
 
-from lmaas_server.storage.rows import upsert
+from lmaas_server.storage.rows import insert_into
 from lmaas_server.storage.tables import counters
 
 
 def add_to(connection: Connection, noun: str, amounts: Mapping[str, int]) -> None:
     """Add to the figures of `noun`, by owner, in the caller's transaction."""
-    for owner, amount in amounts.items():
-        row = upsert(connection, counters).values(noun=noun, owner=owner, value=amount)
-        more = {"value": counters.c.value + amount}
-        connection.execute(row.on_conflict_do_update(index_elements=["noun", "owner"], set_=more))
+    if amounts:
+        rows = [{"noun": noun, "owner": owner, "value": amount} for owner, amount in amounts.items()]
+        connection.execute(_adding(connection.dialect), rows)
+
+
+@functools.cache
+def _adding(dialect: Dialect) -> Any:
+    """Return the statement, which is made once: putting it together costs more than its execution."""
+    insert = insert_into(counters, dialect)
+    more = {"value": counters.c.value + insert.excluded.value}
+    return insert.on_conflict_do_update(index_elements=["noun", "owner"], set_=more)
 
 
 def counted(connection: Connection, noun: str, owner: str) -> int:

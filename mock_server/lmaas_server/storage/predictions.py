@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import groupby
+from operator import attrgetter
 
-from sqlalchemy import Connection, select
+from sqlalchemy import select
 
 from lmaas_server.records import PageRequest, PredictionRecord
 from lmaas_server.storage.counting import add_to, counted
 from lmaas_server.storage.database import Database
 from lmaas_server.storage.paging import Page, fetch_page
-from lmaas_server.storage.rows import columns_of, insert_new, record_from, values_of
+from lmaas_server.storage.rows import columns_of, insert_many_new, record_from
 from lmaas_server.storage.tables import predictions
 
 _COLUMNS = columns_of(predictions, PredictionRecord)
@@ -31,13 +33,11 @@ class PredictionRepository:
         """
         if not records:
             return
-        rows = {record.id: values_of(record) for record in reversed(records)}
+        new: Counter[str] = Counter()
         with self._database.writing(durable=False) as connection:
-            known = _known(connection, list(rows))
-            fresh = [row for id, row in reversed(rows.items()) if id not in known]
-            if fresh:
-                connection.execute(insert_new(connection, predictions), fresh)
-                add_to(connection, "predictions", Counter(row["deployment"] for row in fresh))
+            for deployment, part in groupby(records, key=attrgetter("deployment")):
+                new[deployment] += insert_many_new(connection, predictions, list(part))
+            add_to(connection, "predictions", {name: count for name, count in new.items() if count})
 
     def get(self, id: str) -> PredictionRecord | None:
         """Return the prediction, or None."""
@@ -67,14 +67,3 @@ class PredictionRepository:
         """Return how many predictions a deployment has logged; a figure that is kept, not counted."""
         with self._database.reading() as connection:
             return counted(connection, "predictions", deployment)
-
-
-def _known(connection: Connection, ids: list[str]) -> set[str]:
-    known: set[str] = set()
-    for start in range(0, len(ids), _CHUNK):
-        known.update(
-            connection.execute(
-                select(predictions.c.id).where(predictions.c.id.in_(ids[start : start + _CHUNK]))
-            ).scalars()
-        )
-    return known

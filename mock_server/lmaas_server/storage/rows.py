@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import Column, Connection, Table
+from sqlalchemy import Column, Connection, Dialect, Table
 from sqlalchemy.dialects import postgresql, sqlite
 
 RecordT = TypeVar("RecordT")
@@ -36,11 +36,42 @@ def _names(record: type[Any]) -> tuple[str, ...]:
     return tuple(field.name for field in dataclasses.fields(record))
 
 
+def insert_into(table: Table, dialect: Dialect) -> Any:
+    """Return an insert that knows ON CONFLICT, in a dialect."""
+    return _INSERT[dialect.name](table)
+
+
 def upsert(connection: Connection, table: Table) -> Any:
-    """Return an insert that knows ON CONFLICT, in the dialect at hand."""
-    return _INSERT[connection.dialect.name](table)
+    """Return the same in the dialect at hand."""
+    return insert_into(table, connection.dialect)
 
 
 def insert_new(connection: Connection, table: Table) -> Any:
     """Return an insert that leaves alone a row whose unique key is there already."""
     return upsert(connection, table).on_conflict_do_nothing()
+
+
+@functools.cache
+def _written_out(table: Table, kind: type[Any], dialect: Dialect) -> tuple[str, Callable[[Any], tuple[Any, ...]]]:
+    """Return the insert of a record's columns as text, and what makes a record its parameters."""
+    known = set(columns_of(table, kind))
+    columns = [column for column in table.c if column in known]  # in the order of the statement
+    insert = insert_into(table, dialect).on_conflict_do_nothing()
+    text = str(insert.compile(dialect=dialect, column_keys=[column.name for column in columns]))
+    made = [(column.name, column.type.dialect_impl(dialect).bind_processor(dialect)) for column in columns]
+
+    def parameters(record: Any) -> tuple[Any, ...]:
+        return tuple([getattr(record, name) if of is None else of(getattr(record, name)) for name, of in made])
+
+    return text, parameters
+
+
+def insert_many_new(connection: Connection, table: Table, records: Sequence[Any]) -> int:
+    """Insert records of one kind but those whose unique key is there already; return how many were new.
+
+    The statement is written out once and no row passes SQLAlchemy: for a log, whose rows are many and alike, that is
+    a third of the time.
+    """
+    kind: Any = type(records[0])  # as `type[Any]` mypy doubts that it can be hashed
+    text, parameters = _written_out(table, kind, connection.dialect)
+    return connection.exec_driver_sql(text, [parameters(record) for record in records]).rowcount
