@@ -6,6 +6,7 @@ import pytest
 
 from lmaas.types import UpdateRequest
 from lmaas_server.errors import ConflictError, InvalidError
+from lmaas_server.services.models import ModelService
 from lmaas_server.services.promoting import Promoter
 from lmaas_server.services.variants import champion_of
 
@@ -149,6 +150,18 @@ def test_an_update_is_told_which_of_the_remembered_items_were_retracted(served):
     kind = served.runner._kinds["update"]
     work = kind.prepare(job, served.artifacts.path(f"jobs/{job.id}/inputs"))
     assert work.spec["retracted"] == ["fb-pred-0-2"]
+
+
+def test_the_version_an_update_began_from_is_kept_while_it_runs_though_its_deployment_is_gone(served):
+    job = served.updating.create(UpdateRequest(deployment="reader"))
+    served.runner._kinds["update"].prepare(job, served.artifacts.path(f"jobs/{job.id}/inputs"))
+    served.storage.deployments.delete("reader")
+    models = ModelService(served.storage, served.artifacts, clock=lambda: 3.0)
+    with pytest.raises(ConflictError, match=job.id) as caught:
+        models.delete("m@1")
+    assert caught.value.code == "model_in_use"
+    served.jobs.cancel(job.id)
+    assert models.delete("m@1").id == "m@1"
 
 
 def test_feedback_that_comes_after_an_update_has_begun_waits_for_the_next(served):

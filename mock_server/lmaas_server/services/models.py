@@ -8,6 +8,7 @@ from pathlib import Path
 from lmaas_server.errors import ConflictError, InvalidError, MissingError
 from lmaas_server.records import Json, ModelRecord, PageRequest
 from lmaas_server.services.lineage import Ancestor, ancestry
+from lmaas_server.services.packed import packed
 from lmaas_server.storage import Artifacts, Page, Storage
 
 __all__ = ["ModelService", "bundle_key"]
@@ -63,7 +64,8 @@ class ModelService:
             message = f"The model {record.id} is in use by the deployment {names[0]!r}; change or delete that first."
             raise ConflictError(message, code="model_in_use")
         for job in self._storage.jobs.with_status("queued", "running", "paused"):
-            if record.id in _models_of(job.request):
+            # An update goes on though its deployment is gone, and then nothing else holds the version it began from.
+            if record.id in _models_of(job.request) | {(packed(self._artifacts, job) or {}).get("champion")}:
                 message = (
                     f"The model {record.id} is in use by {job.id} ({job.status}); wait for it to end, or cancel it."
                 )

@@ -19,6 +19,7 @@ from lmaas_server.jobs.outcome import Outcome
 from lmaas_server.jobs.runner import JobRunner
 from lmaas_server.jobs.statements import pack_statements, predictions_of
 from lmaas_server.records import DeploymentRecord, JobRecord, Json, ModelRecord, new_id
+from lmaas_server.services.packed import CONTENT, inputs_key, packed
 from lmaas_server.services.promoting import Promoter
 from lmaas_server.services.registering import register
 from lmaas_server.services.sources import Sources
@@ -115,13 +116,13 @@ class UpdateKind:
         """Pack the pending feedback, once, and name the files; without any there is nothing to do."""
         if not folder.is_dir():
             self._pack(job)
-        packed = orjson.loads((folder / "update.json").read_bytes())
+        given = orjson.loads((folder / CONTENT).read_bytes())
         if job.feedback_position is not None:
             # What came while the job waited in the queue is taken into account too, and calls for no other update.
-            self._storage.jobs.update(job.id, feedback_position=packed.get("position", job.feedback_position))
-        if not packed["items"] and not packed["remembered"]:
-            return Outcome(result={**_NOTHING, "feedback_held_out": 0, "champion": packed["champion"]})
-        champion = self._sources.model(packed["champion"])
+            self._storage.jobs.update(job.id, feedback_position=given.get("position", job.feedback_position))
+        if not given["items"] and not given["remembered"]:
+            return Outcome(result={**_NOTHING, "feedback_held_out": 0, "champion": given["champion"]})
+        champion = self._sources.model(given["champion"])
         bundle = Path(self._sources.bundle(champion.id))
         dataset = champion.lineage.get("dataset") if job.request["strategy"] == "retrain" else None
         spec = {
@@ -131,21 +132,21 @@ class UpdateKind:
             "base": dataset and self._sources.origin(bundle),
             "dataset": dataset and self._sources.dataset_spec(dataset),
             # Asked again for every attempt: what was retracted while it waited is not learned from either.
-            "retracted": sorted({*packed["retracted"], *self._storage.feedback.retracted(packed["items"])}),
+            "retracted": sorted({*given["retracted"], *self._storage.feedback.retracted(given["items"])}),
         }
         return Work(entry="lmaas_server.jobs.work:run_update", spec=spec)
 
     def commit(self, job: JobRecord, outcome: Outcome) -> Commit:
         """Register the candidate where it is wanted, and promote it where it may be."""
-        packed = self._packed(job)
-        result: Json = {"candidate": None, **outcome.result, "champion": packed["champion"]}
+        given = self._packed(job)
+        result: Json = {"candidate": None, **outcome.result, "champion": given["champion"]}
         waiting = frozenset(result.pop("capped_ids", ()))
-        items = [item for item in packed["items"] if item not in waiting]
+        items = [item for item in given["items"] if item not in waiting]
         passed = bool(result["promoted"])
         if outcome.bundle is None or not _is_kept(job.request, passed=passed):
             held = {"promoted": False, "passed": passed, "reason": "dry_run" if passed else result["reason"]}
             return Commit(result={**result, **held}, metrics=outcome.metrics, message=f"Held: {held['reason']}.")
-        champion = self._sources.model(packed["champion"])
+        champion = self._sources.model(given["champion"])
         candidate = self._registered(job, champion, outcome)
         verdict = self._promoter.act(
             job, candidate, champion=champion.id, passed=passed, reason=result["reason"], items=items
@@ -185,11 +186,13 @@ class UpdateKind:
                 "remembered": len(remembered) if retrain else 0,
                 "retracted": sorted(self._storage.feedback.retracted(remembered)),
             }
-            (temp / "update.json").write_bytes(orjson.dumps(content))
-            self._artifacts.adopt_directory(temp, f"jobs/{job.id}/inputs")
+            (temp / CONTENT).write_bytes(orjson.dumps(content))
+            self._artifacts.adopt_directory(temp, inputs_key(job))
 
     def _packed(self, job: JobRecord) -> Json:
-        return dict(orjson.loads(self._artifacts.path(f"jobs/{job.id}/inputs/update.json").read_bytes()))
+        if (content := packed(self._artifacts, job)) is None:
+            raise FileNotFoundError(f"{job.id} is committed, and what it was given is gone")
+        return content
 
     def _remembered(self, champion: ModelRecord) -> list[str]:
         """Return the ids of the feedback that a model keeps to replay."""
