@@ -186,3 +186,19 @@ def test_who_reports_waits_for_nobody_who_reads_or_writes(observer):
         thread.start()
         thread.join(timeout=10)
         assert not thread.is_alive()
+
+
+def test_what_is_retracted_is_taken_out_of_the_minute_or_hour_in_which_it_was_counted(observer, clock):
+    began, item = clock.now, {"right": True, "kind": "label", "value": 1}
+    for _ in range(3):
+        observer.labelled("d", "m@1", **item)
+    observer.flush()
+    clock.now += 600
+    observer.retracted("d", "m@1", **item, created_at=began)
+    assert observer.figures("d", since=began).labelled == 2
+    assert observer.figures("d", since=clock.now).labelled == 0
+    clock.now += 3 * 86_400
+    observer.flush()
+    observer._condense()
+    observer.retracted("d", "m@1", **item, created_at=began)
+    assert observer.figures("d", since=began - 3600).feedback == {"label": 1}

@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+from lmaas_server.errors import UnavailableError
+
 
 @pytest.fixture
 def stats(http):
@@ -158,3 +160,44 @@ def test_prometheus_is_told_of_every_deployment(deployed, http):
 
 def _data(chunk: bytes):
     return json.loads(chunk.split(b"data: ", 1)[1])
+
+
+def test_a_version_is_not_blamed_for_requests_that_are_too_many(deployed, server, stats, monkeypatch):
+    def full(*_args, **_more):
+        raise UnavailableError("Too many wait.", code="overloaded")
+
+    monkeypatch.setattr(server.predictors.get("blobs@1"), "answer", full)
+    assert deployed.predict().status_code == 503
+    assert stats()["errors"] == 0
+
+
+class BrokenText:
+    """A text that breaks off."""
+
+    def read(self, timeout=None):
+        raise RuntimeError("broken")
+
+    def close(self):
+        """Stop."""
+
+
+def test_a_stream_that_breaks_is_counted_as_an_error(deployed, http, server, stats, monkeypatch):
+    predictor = server.predictors.get("blobs@1")
+    monkeypatch.setattr(predictor, "stream", lambda *_: [BrokenText()])
+    monkeypatch.setattr(predictor, "output", lambda text: {"text": ""}, raising=False)
+    body = {"inputs": deployed.rows(1)}
+    with pytest.raises(RuntimeError, match="broken"):  # over a socket the connection ends here
+        http.post("/v1/deployments/d/predictions", json=body, headers={"Accept": "text/event-stream"})
+    assert (stats()["requests"], stats()["errors"]) == (0, 1)
+
+
+def test_what_is_retracted_is_taken_out_of_the_figures(deployed, http, stats):
+    shown = deployed.predict(1).json
+    right = deployed.label(shown["id"], shown["outputs"][0]["label"]).json["id"]
+    deployed.label(shown["id"], 2 - shown["outputs"][0]["label"] or 1)
+    http.post("/v1/feedback", json={"prediction_id": shown["id"], "kind": "rating", "value": 1, "id": "fb-thumb"})
+    for id in (right, "fb-thumb"):
+        assert http.delete(f"/v1/feedback/{id}").status_code == 200
+    told = stats()
+    assert (told["labelled"], told["right"], told["accuracy"]) == (1, 0, 0.0)
+    assert (told["feedback"], told["ratings"]) == ({"label": 1}, {"up": 0, "down": 0})

@@ -15,7 +15,7 @@ from time import perf_counter
 
 import numpy as np
 
-from lmaas_server.errors import InvalidError, MissingError, ServiceError
+from lmaas_server.errors import InvalidError, MissingError, ServiceError, UnavailableError
 from lmaas_server.records import Json, PageRequest, PredictionRecord, new_id
 from lmaas_server.services.answers import Asked, Predicted
 from lmaas_server.services.batching import Batchers
@@ -133,8 +133,7 @@ class PredictingService:
         try:
             outputs, array = self._compute(model, asked, self._batchers.of(route.record, model).run)
         except Exception as exc:
-            if not isinstance(exc, InvalidError):  # what was wrong with the request is no fault of the version
-                self._observer.failed(deployment, model, role=role)
+            self._blame(deployment, model, role, exc)
             raise
         self._observer.answered(deployment, model, role=role, outputs=outputs, seconds=perf_counter() - began)
         answer = Predicted(
@@ -151,16 +150,31 @@ class PredictingService:
         route = self._routes.get(deployment)
         check_ready(route)
         model = route.choose(asked.user or asked.request_id or id)
-        predictor = self._predictors.get(model)
-        (text,) = predictor.stream(asked.rows, asked.parameters)
+        role = route.roles[model]
+        try:
+            predictor = self._predictors.get(model)
+            (text,) = predictor.stream(asked.rows, asked.parameters)
+        except Exception as exc:
+            self._blame(deployment, model, role, exc)
+            raise
         return Streamed(
             id=id,
             model=model,
             text=text,
             output=partial(predictor.output, text),
-            answer=partial(self._streamed, deployment, id, model, asked, role=route.roles[model], began=perf_counter()),
-            abandon=partial(self._recent.abandon, id),
+            answer=partial(self._streamed, deployment, id, model, asked, role=role, began=perf_counter()),
+            abandon=partial(self._abandoned, deployment, id, model, role),
         )
+
+    def _abandoned(self, deployment: str, id: str, model: str, role: str, reason: BaseException) -> None:
+        """Forget a stream that broke."""
+        self._recent.abandon(id)
+        self._blame(deployment, model, role, reason)
+
+    def _blame(self, deployment: str, model: str, role: str, reason: BaseException) -> None:
+        """Count a failure against a version, unless the request was wrong or there were too many of them."""
+        if isinstance(reason, Exception) and not isinstance(reason, InvalidError | UnavailableError):
+            self._observer.failed(deployment, model, role=role)
 
     def _streamed(
         self, deployment: str, id: str, model: str, asked: Asked, output: Json, *, role: str, began: float

@@ -68,8 +68,8 @@ class Streamed:
     """Waits for the end of the text and returns the output."""
     answer: Callable[[Json], Predicted]
     """Makes the prediction of it, once."""
-    abandon: Callable[[], None]
-    """Forgets a request that failed."""
+    abandon: Callable[[BaseException], None]
+    """Forgets a request that failed; is told what broke it."""
     replayed: bool = False
     is_open: bool = True
 
@@ -82,8 +82,8 @@ class Streamed:
         try:
             pieces, ended = self.text.read(timeout)
             return "".join(pieces), self._settled() if ended else None
-        except BaseException:
-            self._give_up()
+        except BaseException as exc:
+            self._give_up(exc)
             raise
 
     def close(self) -> None:
@@ -93,14 +93,14 @@ class Streamed:
         self.text.close()
         try:
             self._settled()
-        except ServiceError:
-            self._give_up()
+        except ServiceError as exc:
+            self._give_up(exc)
 
     def _settled(self) -> Predicted:
         answer = self.answer(self.output())
         self.is_open = False
         return answer
 
-    def _give_up(self) -> None:
+    def _give_up(self, reason: BaseException) -> None:
         self.is_open = False
-        self.abandon()
+        self.abandon(reason)
