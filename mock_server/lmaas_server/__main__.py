@@ -24,12 +24,15 @@ __all__ = ["main"]
     type=click.Path(file_okay=False, path_type=Path),
     help="Where the database and the files live.  [LMAAS_SERVER_DATA_DIR; .lmaas]",
 )
-@click.option("--threads", type=click.IntRange(min=4), help="Threads that answer.  [LMAAS_SERVER_THREADS; 32]")
+@click.option("--workers", type=click.IntRange(1, 64), help="Processes that answer.  [LMAAS_SERVER_WORKERS; 1]")
+@click.option("--threads", type=click.IntRange(min=4), help="Threads of each that answer.  [LMAAS_SERVER_THREADS; 32]")
 @click.version_option(version("lmaas"), package_name="lmaas")
 def main(**given: Any) -> None:
     """Serve models: train, predict, learn from feedback."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
-    from lmaas_server.serving import PortInUseError, free_port, serve  # --help needs no server
+    # --help needs no server
+    from lmaas_server.lock import DataDirectoryInUseError
+    from lmaas_server.serving import PortInUseError, free_port, serve
 
     try:
         settings = Settings(**{name: value for name, value in given.items() if value is not None})
@@ -44,7 +47,10 @@ def main(**given: Any) -> None:
     def announce(url: str) -> None:
         click.echo(f"lmaas-server {version('lmaas')} listening on {url}, data in {settings.data_dir.absolute()}")
 
-    serve(settings, announce=announce)
+    try:
+        serve(settings, announce=announce)
+    except DataDirectoryInUseError as exc:
+        raise click.ClickException(str(exc)) from exc
 
 
 def _check_keys(settings: Settings) -> None:

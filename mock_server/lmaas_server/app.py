@@ -115,15 +115,10 @@ class Server:
             sweep(self.storage, self.artifacts)
             self.uploads.purge()
         if self.several is None:
-            self.lead()
+            _lead(self.runner, self.steward)
         else:
             self.several.rounds.start()
         self.deploying.start()
-
-    def lead(self) -> None:
-        """Begin what one process of a server does alone: run jobs, and look after deployments."""
-        self.runner.start()
-        self.steward.start()
 
     def drain(self) -> None:
         """Refuse new requests and end event streams; those under way are answered."""
@@ -283,7 +278,7 @@ def _wired(
     several = None
     if crew is not None:
         noticing = Noticing(storage, routes=table, predictors=predictors, observer=observer)
-        several = _several(crew, noticing, storage, runner, lead=lambda: server.lead())
+        several = _several(crew, noticing, storage, runner, steward)
     server = Server(
         settings=settings,
         storage=storage,
@@ -367,9 +362,13 @@ def _steward(
     return steward
 
 
-def _several(
-    crew: Crew, noticing: Noticing, storage: Storage, runner: JobRunner, *, lead: Callable[[], None]
-) -> Several:
+def _lead(runner: JobRunner, steward: Steward) -> None:
+    """Begin what one process of a server does alone: run jobs, and look after deployments."""
+    runner.start()
+    steward.start()
+
+
+def _several(crew: Crew, noticing: Noticing, storage: Storage, runner: JobRunner, steward: Steward) -> Several:
     """Make what ties this process to the others of its server."""
 
     def patrol() -> None:
@@ -377,7 +376,13 @@ def _several(
         if crew.called(_PREWARM):
             runner.prewarm()
 
-    rounds = Rounds(crew, see=noticing.look, lead=lead, patrol=patrol, bury=storage.idempotency.forget_unfinished)
+    rounds = Rounds(
+        crew,
+        see=noticing.look,
+        lead=lambda: _lead(runner, steward),
+        patrol=patrol,
+        bury=storage.idempotency.forget_unfinished,
+    )
     return Several(crew=crew, rounds=rounds, noticing=noticing)
 
 

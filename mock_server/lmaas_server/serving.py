@@ -1,8 +1,11 @@
 """The application behind granian, as a command runs it: bind, serve, drain, stop. Knows no route.
 
-granian's first process supervises and its second serves. What ties the two together is here: the second dies with the
+granian's first process supervises and the others serve. What ties them together is here: the others die with the
 first, even if that is killed; a signal ends event streams, which would otherwise be waited for; and when the last
 request is answered the service behind the application is closed.
+
+One that serves alone holds the data directory itself, and the server ends with it. Of several the first process holds
+it for all of them, and begins another one in place of one that died.
 """
 
 from __future__ import annotations
@@ -10,16 +13,18 @@ from __future__ import annotations
 import ctypes
 import gc
 import os
+import secrets
 import signal
 import socket
 import sys
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from granian import Granian
 from granian.constants import Interfaces
 
+from lmaas_server.lock import DataDirectoryInUseError, DirectoryLock
 from lmaas_server.settings import Settings
 
 __all__ = ["PortInUseError", "free_port", "serve"]
@@ -28,6 +33,16 @@ _PR_SET_PDEATHSIG = 1
 _POLL_SECONDS = 0.02
 # Beyond the time for draining: what hangs then hangs for good.
 _GRACE_SECONDS = 10.0
+
+
+class Server(Protocol):
+    """What stands behind an application: `app.Server`, which is imported where it is needed."""
+
+    def drain(self) -> None:
+        """Refuse new requests."""
+
+    def close(self) -> None:
+        """Stop."""
 
 
 class PortInUseError(RuntimeError):
@@ -56,50 +71,85 @@ def serve(settings: Settings, *, announce: Callable[[str], None]) -> None:
     """Serve until SIGTERM or SIGINT; returns when everything under way is done.
 
     `announce` is called with the URL once requests are answered.
+
+    Raises:
+        DataDirectoryInUseError: There are to be several workers, and another server has the data directory. (One alone
+            says so, and ends.)
     """
+    several = settings.workers > 1
+    lock = DirectoryLock(settings.data_dir) if several else None
     granian = Granian(
         "lmaas_server",
         address=settings.host,
         port=settings.port,
         interface=Interfaces.WSGI,
-        workers=1,
+        workers=settings.workers,
+        respawn_failed_workers=several,
         blocking_threads=settings.threads,
         backpressure=max(settings.threads * 8, 128),
         workers_kill_timeout=int(settings.drain_seconds + _GRACE_SECONDS),
         log_enabled=False,
         websockets=False,
     )
-    supervisor = os.getpid()
+    supervisor, name = os.getpid(), secrets.token_hex(8)
 
     def load() -> Callable[..., Any]:
-        return _serving_application(settings, supervisor, announce)
+        _die_with(supervisor)
+        # The first process's handlers came along and would swallow a signal; granian sets its own once this is loaded.
+        for stop in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(stop, signal.SIG_DFL)
+        # What is imported now stays for good: looking for garbage in it costs a tenth of the start, and later every
+        # pause.
+        gc.disable()
+        if not several:
+            return _alone(settings, announce)
+        return _one_of_several(settings, name, announce)
 
-    granian.serve(target_loader=load, wrap_loader=False)
+    try:
+        granian.serve(target_loader=load, wrap_loader=False)
+    finally:
+        if lock is not None:
+            lock.release()
 
 
-def _serving_application(settings: Settings, supervisor: int, announce: Callable[[str], None]) -> Callable[..., Any]:
-    """Make the application in the process that serves."""
-    # What is imported now stays for good: looking for garbage in it costs a tenth of the start, and later every pause.
-    gc.disable()
-    from multiprocessing.util import Finalize
-
+def _alone(settings: Settings, announce: Callable[[str], None]) -> Callable[..., Any]:
+    """Make the application in the only process that serves."""
     from lmaas_server.app import create_app, server_of
-    from lmaas_server.lock import DataDirectoryInUseError
 
-    _die_with(supervisor)
     try:
         app = create_app(settings)
     except DataDirectoryInUseError as exc:
         sys.exit(f"lmaas-server: {exc}")
-    server = server_of(app)
-    server.start()
+    server_of(app).start()
+    return _served(server_of(app), app.wsgi_app, settings, announce)
+
+
+def _one_of_several(settings: Settings, name: str, announce: Callable[[str], None]) -> Callable[..., Any]:
+    """Make the application in one of several processes, one process after the other."""
+    from lmaas_server.app import create_app, server_of
+    from lmaas_server.storage.crew import Crew
+
+    crew = Crew(settings.data_dir / "crew", server=name)
+    with crew.gathering() as first:
+        app = create_app(settings, crew=crew)
+        server_of(app).start(tidy=first)
+    return _served(server_of(app), app.wsgi_app, settings, announce if first else None)
+
+
+def _served(
+    server: Server, application: Callable[..., Any], settings: Settings, announce: Callable[[str], None] | None
+) -> Callable[..., Any]:
+    """Tie the application to its process."""
+    from multiprocessing.util import Finalize
+
     # Runs when granian has answered the last request and its process function returns.
     Finalize(None, server.close, exitpriority=100)
     gc.freeze()
     gc.enable()
     _on_signal(server.drain)
-    threading.Thread(target=_announce, args=(settings, announce), name="announce", daemon=True).start()
-    return app.wsgi_app
+    if announce is not None:
+        threading.Thread(target=_announce, args=(settings, announce), name="announce", daemon=True).start()
+    return application
 
 
 def _die_with(parent: int) -> None:

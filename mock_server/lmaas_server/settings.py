@@ -22,8 +22,10 @@ class Settings(BaseSettings):
     """An SQLAlchemy URL; omitted, SQLite at `data_dir/lmaas.db`."""
     api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = ()
     """Comma-separated in the environment. None: everybody on loopback is welcome."""
+    workers: int = Field(default=1, ge=1, le=64)
+    """Processes that answer requests, over one database and one store."""
     threads: int = Field(default=32, ge=4)
-    """Threads that answer requests."""
+    """Threads that answer requests, of each process."""
     max_jobs: int = Field(default=1, ge=1)
     """Jobs that run at once."""
     prewarm: bool = True
@@ -55,6 +57,8 @@ class Settings(BaseSettings):
     """Requests that may wait for one model; more are told to come again."""
     max_wait_seconds: float = Field(default=10.0, gt=0)
     """How long a request may wait for its model to be free; who would wait longer is told to come again."""
+    max_shadowed: int = Field(default=64, ge=1)
+    """Requests that may wait for one shadow; more are answered, and not shown to it."""
     rate_limit_per_minute: int | None = Field(default=None, ge=1)
     """Requests per key; omitted, no limit."""
     idempotency_hours: float = Field(default=24.0, gt=0)

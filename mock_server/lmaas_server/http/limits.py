@@ -5,10 +5,37 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol, TypeAlias
 
 from lmaas_server.errors import RateLimitedError
 
-__all__ = ["Allowance", "RateLimiter"]
+__all__ = ["Allowance", "Bucket", "Buckets", "OwnBuckets", "RateLimiter"]
+
+Bucket: TypeAlias = tuple[float, float]
+"""How many requests are left, and when that was so."""
+
+
+class Buckets(Protocol):
+    """Where buckets are kept; `shared_buckets.SharedBuckets` keeps them for several processes."""
+
+    def change(self, caller: str, by: Callable[[Bucket | None], Bucket]) -> None:
+        """Put what `by` returns in place of a caller's bucket, None if there is none; nobody else does meanwhile."""
+
+
+class OwnBuckets:
+    """Buckets in memory."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._buckets: dict[str, Bucket] = {}
+
+    def __repr__(self) -> str:
+        return f"OwnBuckets({len(self._buckets)} callers)"
+
+    def change(self, caller: str, by: Callable[[Bucket | None], Bucket]) -> None:
+        """Put what `by` returns in place of a caller's bucket."""
+        with self._lock:
+            self._buckets[caller] = by(self._buckets.get(caller))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,11 +59,10 @@ class Allowance:
 class RateLimiter:
     """`per_minute` requests for each caller, refilled continuously; None lets everything pass."""
 
-    def __init__(self, per_minute: int | None, *, clock: Callable[[], float]) -> None:
+    def __init__(self, per_minute: int | None, *, clock: Callable[[], float], buckets: Buckets | None = None) -> None:
         self._per_minute = per_minute
         self._clock = clock
-        self._lock = threading.Lock()
-        self._buckets: dict[str, tuple[float, float]] = {}
+        self._buckets = buckets or OwnBuckets()
 
     def __repr__(self) -> str:
         return f"RateLimiter(per_minute={self._per_minute})"
@@ -46,12 +72,17 @@ class RateLimiter:
         if self._per_minute is None:
             return None, None
         limit, rate, now = self._per_minute, self._per_minute / 60, self._clock()
-        with self._lock:
-            tokens, since = self._buckets.get(caller, (float(limit), now))
-            tokens = min(float(limit), tokens + max(0.0, now - since) * rate)
-            granted = tokens >= 1
-            tokens -= 1 if granted else 0
-            self._buckets[caller] = (tokens, now)
+        granted, tokens = False, 0.0
+
+        def taken(bucket: Bucket | None) -> Bucket:
+            nonlocal granted, tokens
+            left, since = bucket or (float(limit), now)
+            left = min(float(limit), left + max(0.0, now - since) * rate)
+            granted = left >= 1
+            tokens = left - 1 if granted else left
+            return tokens, now
+
+        self._buckets.change(caller, taken)
         allowance = Allowance(limit=limit, remaining=int(tokens), reset_seconds=(limit - tokens) / rate)
         if granted:
             return allowance, None

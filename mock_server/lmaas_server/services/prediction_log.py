@@ -1,7 +1,7 @@
 """The log of predictions: answers go out at once, rows go to the database many in one transaction.
 
 Knows storage, and no model. Whoever reads predictions or says something about them calls `flush` first, so that
-nobody ever misses one that was answered.
+nobody ever misses one that was answered, be it by another process of the same server.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pydantic_core import from_json
 
 from lmaas_server.errors import UnavailableError
 from lmaas_server.records import PredictionRecord
+from lmaas_server.services.crew_log import CrewLog
 from lmaas_server.services.npy import array_of
 
 __all__ = ["PredictionLog", "logged_inputs"]
@@ -34,8 +35,10 @@ _MAX_PENDING_BYTES = 256 * 2**20
 class PredictionLog:
     """Writes predictions from one thread, in the order they came."""
 
-    def __init__(self, write: Callable[[Sequence[PredictionRecord]], None]) -> None:
+    def __init__(self, write: Callable[[Sequence[PredictionRecord]], None], *, crew: CrewLog | None = None) -> None:
+        """`crew` are the logs of the other processes of this server; omitted, there are none."""
         self._write = write
+        self._crew = crew
         self._condition = threading.Condition()
         self._pending: list[PredictionRecord] = []
         self._pending_bytes = 0
@@ -63,24 +66,21 @@ class PredictionLog:
             self._pending.append(record)
             self._pending_bytes += len(record.inputs or b"")
             self._added += 1
+            if self._crew is not None:
+                self._crew.added(self._added)
             if len(self._pending) == 1:
                 self._condition.notify_all()
 
     def flush(self, *, timeout: float = 10.0) -> None:
-        """Wait until everything added so far is in the database.
+        """Wait until everything answered so far is in the database.
 
         Raises:
             UnavailableError: It is not after `timeout` seconds.
         """
-        with self._condition:
-            target = self._added
-            if self._written >= target:
-                return
-            self._urgent = True
-            self._condition.notify_all()
-            if not self._condition.wait_for(lambda: self._written >= target, timeout):
-                message = "The log of predictions could not be written in time; try again."
-                raise UnavailableError(message, code="log_behind", retry_after=1.0)
+        end = time.monotonic() + timeout
+        if not self._flushed(timeout) or (self._crew is not None and not self._crew.wait(end)):
+            message = "The log of predictions could not be written in time; try again."
+            raise UnavailableError(message, code="log_behind", retry_after=1.0)
 
     def close(self) -> None:
         """Write what is left and end the thread."""
@@ -90,6 +90,15 @@ class PredictionLog:
         if self._thread is not None:
             self._thread.join(timeout=10)
 
+    def _flushed(self, timeout: float) -> bool:
+        with self._condition:
+            target = self._added
+            if self._written >= target:
+                return True
+            self._urgent = True
+            self._condition.notify_all()
+            return self._condition.wait_for(lambda: self._written >= target, timeout)
+
     def _run(self) -> None:
         while (batch := self._next_batch()) is not None:
             while not self._stored(batch):
@@ -98,6 +107,8 @@ class PredictionLog:
                 time.sleep(_RETRY_SECONDS)
             with self._condition:
                 self._written += len(batch)
+                if self._crew is not None:
+                    self._crew.written(self._written)
                 self._condition.notify_all()
 
     def _next_batch(self) -> list[PredictionRecord] | None:

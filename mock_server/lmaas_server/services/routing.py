@@ -93,6 +93,11 @@ class RoutingTable:
             self._routes[name] = route
         return route
 
+    def names(self) -> list[str]:
+        """Return the deployments that are known here."""
+        with self._lock:
+            return list(self._routes)
+
     def role(self, name: str, model: str) -> str | None:
         """Return the present role of a version in a deployment; None if it has none there."""
         try:

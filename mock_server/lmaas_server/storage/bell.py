@@ -1,6 +1,7 @@
 """Wakes who waits for news of a job; knows no database.
 
-One process wide: what another process writes rings no bell here.
+One process wide: what another process writes rings no bell here. Where there are others, who waits also asks again
+every so often.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from collections.abc import Callable
 class Bell:
     """A condition per name, made when somebody waits and gone with the last who does."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, ask_every: float | None = None) -> None:
+        """`ask_every` is how many seconds pass at most before a question is put again without a ring."""
+        self._ask_every = ask_every
         self._lock = threading.Lock()
         self._waiting: dict[str, set[threading.Event]] = defaultdict(set)
 
@@ -43,11 +46,12 @@ class Bell:
                 if not self._waiting[name]:
                     del self._waiting[name]
 
-    @staticmethod
-    def _ask(waiter: threading.Event, happened: Callable[[], bool], timeout: float) -> bool:
+    def _ask(self, waiter: threading.Event, happened: Callable[[], bool], timeout: float) -> bool:
         end = time.monotonic() + timeout
         while not happened():
-            if not waiter.wait(max(0.0, end - time.monotonic())):
+            left = max(0.0, end - time.monotonic())
+            rung = waiter.wait(left if self._ask_every is None else min(left, self._ask_every))
+            if not rung and time.monotonic() >= end:
                 return happened()
             waiter.clear()
         return True

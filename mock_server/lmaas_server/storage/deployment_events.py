@@ -34,9 +34,9 @@ class Happening:
 class DeploymentEventRepository:
     """Events of deployments; they go with their deployment."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, bell: Bell | None = None) -> None:
         self._database = database
-        self.bell = Bell()
+        self.bell = bell or Bell()
 
     def add(
         self,

@@ -49,6 +49,11 @@ class DeploymentRepository:
         with self._database.reading() as connection:
             return counted(connection, "deployment_changes", "")
 
+    def refresh(self) -> None:
+        """Take note that another process has changed a deployment: the generation moves on."""
+        with self._lock:
+            self._generation += 1
+
     def create(
         self, record: DeploymentRecord, *, reason: str = "Created.", actor: str | None = None
     ) -> DeploymentRecord:

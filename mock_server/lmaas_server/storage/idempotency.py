@@ -6,6 +6,7 @@ derived from the key. So a power failure may take a key back without harm.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from sqlalchemy import ColumnElement, delete, insert, select, update
@@ -32,8 +33,10 @@ class Replay:
 class IdempotencyRepository:
     """Keys of requests, and their answers."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, owner: str | None = None) -> None:
+        """`owner` is the name of this process among those of its server, if there are several."""
         self._database = database
+        self._owner = owner
 
     def begin(self, key: str, fingerprint: str, now: float) -> Begun | Replay:
         """Take a key, or return the answer that was given to it.
@@ -45,7 +48,9 @@ class IdempotencyRepository:
         with self._database.writing(durable=False) as connection:
             row = connection.execute(select(keys).where(keys.c.key == key)).mappings().one_or_none()
             if row is None:
-                connection.execute(insert(keys).values(key=key, fingerprint=fingerprint, created_at=now))
+                connection.execute(
+                    insert(keys).values(key=key, fingerprint=fingerprint, owner=self._owner, created_at=now)
+                )
                 return Begun()
         if row["fingerprint"] != fingerprint:
             raise ConflictError(
@@ -76,9 +81,13 @@ class IdempotencyRepository:
         """Forget the keys taken before a time; returns how many."""
         return self._delete(keys.c.created_at < before)
 
-    def forget_unfinished(self) -> int:
-        """Give back the keys that a dead server never answered; at start-up, before any request."""
-        return self._delete(keys.c.status.is_(None))
+    def forget_unfinished(self, of: Iterable[str] | None = None) -> int:
+        """Give back the keys that a dead server never answered; at start-up, before any request.
+
+        `of` are the owners that have died, where others of the same server live.
+        """
+        theirs = () if of is None else (keys.c.owner.in_(list(of)),)
+        return self._delete(keys.c.status.is_(None), *theirs)
 
     def _delete(self, *where: ColumnElement[bool]) -> int:
         with self._database.writing(durable=False) as connection:

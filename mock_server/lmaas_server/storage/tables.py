@@ -344,6 +344,8 @@ idempotency_keys = Table(
     Column("status", Integer),
     Column("headers", Json),
     Column("body", LargeBinary),
+    # Which process of the server is at it: what it leaves unfinished is given back when it is found dead.
+    Column("owner", String(64)),
     Column("created_at", Float, nullable=False),
     Index(None, "created_at"),
 )
