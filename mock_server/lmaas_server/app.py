@@ -304,7 +304,7 @@ def _wired(
         BaseModelRoutes(PretrainedService(ground.base_models)),
         DeploymentRoutes(deploying),
         ObservationRoutes(StatsService(storage, observer=observer, clock=clock), streams=streams, clock=clock),
-        PredictionRoutes(predicting, streams=streams),
+        PredictionRoutes(predicting, collecting=collecting, streams=streams),
         ExplanationRoutes(ExplainingService(routes=table, predictors=predictors, clock=clock)),
         FeedbackRoutes(collecting),
     )

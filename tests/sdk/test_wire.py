@@ -68,6 +68,7 @@ SIMPLE = [
     ("GET", "/v1/deployments/reader/revisions", listed(), lambda c: c.deployments.revisions("reader").page()),
     ("GET", "/v1/deployments", listed(), lambda c: c.deployments.list().page()),
     ("GET", "/v1/predictions/pred-1", PREDICTION, lambda c: c.predictions.retrieve("pred-1")),
+    ("DELETE", "/v1/predictions/pred-1", DELETED, lambda c: c.predictions.delete("pred-1")),
     ("GET", "/v1/predictions?deployment=reader", listed(), lambda c: c.predictions.list(deployment="reader").page()),
     ("GET", "/v1/feedback/fb-1", FEEDBACK, lambda c: c.feedback.retrieve("fb-1")),
     ("DELETE", "/v1/feedback/fb-1", DELETED, lambda c: c.feedback.delete("fb-1")),

@@ -178,6 +178,20 @@ def test_a_retracted_item_is_gone_and_its_id_is_not_given_again(said, http):
     assert said.label(said.id, 1, id="fb-mine").status_code == 409
 
 
+def test_a_deleted_prediction_takes_what_was_said_of_it_along_and_takes_no_more(said, http, server):
+    other = said.predict(1).json["id"]
+    kept = said.label(other, 1).json["id"]
+    gone = [said.label(said.id, 1, index=index).json["id"] for index in (0, 1)]
+    assert http.delete(f"/v1/predictions/{said.id}").json == {"id": said.id, "object": "prediction", "deleted": True}
+    assert [item["id"] for item in http.get("/v1/feedback").json["data"]] == [kept]
+    for path in (f"/v1/predictions/{said.id}", *(f"/v1/feedback/{id}" for id in gone)):
+        assert http.get(path).status_code == 404
+    late = said.label(said.id, 1)
+    assert (late.status_code, late.json["error"]["code"]) == (404, "prediction_not_found")
+    assert (server.storage.predictions.count("d"), server.storage.feedback.count("d")) == (1, 1)
+    assert http.delete(f"/v1/predictions/{said.id}").status_code == 404
+
+
 def test_lists_filter_by_deployment_prediction_and_whether_it_was_learned_from(said, http, server):
     first = said.label(said.id, 1).json["id"]
     second = said.label(said.predict().json["id"], 2).json["id"]

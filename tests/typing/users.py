@@ -99,6 +99,7 @@ def blocking_nouns(client: LMaaS, job: Job, model: Model, deployment: Deployment
     assert_type(job.trigger, JobTrigger | None)
     assert_type(client.deployments.stats(deployment, window="5m"), DeploymentStats)
     assert_type(client.predictions.retrieve("pred-1"), Prediction)
+    assert_type(client.predictions.delete("pred-1"), Deleted)
     assert_type(client.feedback.retract("fb-1"), Deleted)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from lmaas.types import Prediction, PredictionParameters, PredictionRequest
+from lmaas.types import Deleted, Prediction, PredictionParameters, PredictionRequest
 from lmaas_server.errors import InvalidError, ServiceError
 from lmaas_server.http.bodies import JSON_TYPE, NPY_TYPE
 from lmaas_server.http.gateway import dumped
@@ -18,6 +18,7 @@ from lmaas_server.http.sse import Message, More, Streams
 from lmaas_server.http.validation import validate_json
 from lmaas_server.records import PredictionRecord
 from lmaas_server.services.answers import Asked, Predicted
+from lmaas_server.services.collecting import CollectingService
 from lmaas_server.services.npy import array_of, bytes_of
 from lmaas_server.services.predicting import PredictingService
 from lmaas_server.services.streaming import Stream
@@ -38,8 +39,9 @@ _MAX_USER = 256
 class PredictionRoutes:
     """Endpoints of predictions."""
 
-    def __init__(self, predicting: PredictingService, *, streams: Streams) -> None:
+    def __init__(self, predicting: PredictingService, *, collecting: CollectingService, streams: Streams) -> None:
         self._predicting = predicting
+        self._collecting = collecting
         self._streams = streams
 
     def __repr__(self) -> str:
@@ -95,6 +97,12 @@ class PredictionRoutes:
         """List the log of predictions."""
         page = self._predicting.page(call.page, deployment=call.query.get("deployment"))
         return list_of([_wire(record) for record in page.items], has_more=page.has_more)
+
+    @operation("DELETE", "/v1/predictions/<prediction>", tag="predictions", answer=Deleted, errors=(404,))
+    def delete(self, call: Call, prediction: str) -> Deleted:
+        """Delete a prediction with its inputs and retract the feedback about it; it takes no more."""
+        self._collecting.forget(prediction)
+        return Deleted(id=prediction, object="prediction", deleted=True)
 
     def _streamed(self, stream: Stream) -> Any:
         try:

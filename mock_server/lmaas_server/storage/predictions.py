@@ -7,14 +7,15 @@ from collections.abc import Sequence
 from itertools import groupby
 from operator import attrgetter
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
-from lmaas_server.records import PageRequest, PredictionRecord
+from lmaas_server.records import FeedbackRecord, PageRequest, PredictionRecord
 from lmaas_server.storage.counting import add_to, counted
 from lmaas_server.storage.database import Database
+from lmaas_server.storage.feedback import retract
 from lmaas_server.storage.paging import Page, fetch_page
 from lmaas_server.storage.rows import columns_of, insert_many_new, record_from
-from lmaas_server.storage.tables import predictions
+from lmaas_server.storage.tables import feedback, predictions
 
 _COLUMNS = columns_of(predictions, PredictionRecord)
 _CHUNK = 500
@@ -62,6 +63,20 @@ class PredictionRepository:
         with self._database.reading() as connection:
             rows, more = fetch_page(connection, predictions, query, page, anchor=predictions.c.id == page.after)
         return Page(tuple(record_from(PredictionRecord, row) for row in rows), more)
+
+    def delete(self, id: str, *, now: float) -> list[FeedbackRecord] | None:
+        """Delete a prediction and retract what was said of it, which is returned; None if there is no such prediction.
+
+        Nothing that an update could learn from is left: neither the inputs nor the answers.
+        """
+        with self._database.writing() as connection:
+            this = predictions.c.id == id
+            deployment = connection.execute(select(predictions.c.deployment).where(this)).scalar_one_or_none()
+            if deployment is None:
+                return None
+            connection.execute(delete(predictions).where(this))
+            add_to(connection, "predictions", {deployment: -1})
+            return retract(connection, feedback.c.prediction_id == id, now=now)
 
     def count(self, deployment: str) -> int:
         """Return how many predictions a deployment has logged; a figure that is kept, not counted."""

@@ -168,3 +168,12 @@ class Predictions(Resource[DriverT], Generic[DriverT]):
     def retrieve(self, prediction: PredictionRef, **options: Unpack[CallOptions]) -> Flow[types.Prediction]:
         """Return a prediction that was made earlier."""
         return call(Request("GET", f"/v1/predictions/{segment(id_of(prediction))}", options=options), types.Prediction)
+
+    @endpoint
+    def delete(self, prediction: PredictionRef, **options: Unpack[CallOptions]) -> Flow[types.Deleted]:
+        """Delete a prediction with its inputs, and retract the feedback about it.
+
+        No update learns from it any more. Versions that did stay as they are; an update with the strategy `retrain`
+        makes one that never saw it.
+        """
+        return call(Request("DELETE", f"/v1/predictions/{segment(id_of(prediction))}", options=options), types.Deleted)
