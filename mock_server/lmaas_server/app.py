@@ -56,6 +56,7 @@ from lmaas_server.services.pretrained import PretrainedService
 from lmaas_server.services.rounds import Rounds
 from lmaas_server.services.routing import RoutingTable
 from lmaas_server.services.self_updating import SelfUpdates
+from lmaas_server.services.shadowing import Shadows
 from lmaas_server.services.sources import Sources
 from lmaas_server.services.stats import StatsService
 from lmaas_server.services.stewarding import Steward
@@ -101,6 +102,7 @@ class Server:
     predictors: Predictors
     log: PredictionLog
     observer: Observer
+    shadows: Shadows
     streams: Streams
     clock: Callable[[], float]
     lock: DirectoryLock | None
@@ -133,6 +135,7 @@ class Server:
         self.steward.close()
         self.runner.stop(self.settings.drain_seconds)
         self.deploying.close()
+        self.shadows.close()
         self.log.close()
         self.observer.close()
         self.storage.close()
@@ -246,6 +249,7 @@ def _wired(
     runner, updating, job_routes = _jobs(settings, ground, streams=streams, flush=log.flush, warm=predictors.ready)
     deploying = DeployingService(storage, predictors=predictors, observer=observer, clock=clock)
     steward = _steward(storage, runner, updating, deploying, observer, clock=clock)
+    shadows = Shadows(predictors=predictors, observer=observer, most=settings.max_shadowed)
     predicting = PredictingService(
         storage,
         routes=table,
@@ -253,6 +257,7 @@ def _wired(
         batchers=Batchers(max_callers=settings.max_waiting, max_wait=settings.max_wait_seconds),
         log=log,
         observer=observer,
+        shadows=shadows,
         clock=clock,
     )
     collecting = CollectingService(storage, log=log, texts=texts, observer=observer, heard=steward.wake, clock=clock)
@@ -290,6 +295,7 @@ def _wired(
         predictors=predictors,
         log=log,
         observer=observer,
+        shadows=shadows,
         streams=streams,
         clock=clock,
         lock=ground.lock,

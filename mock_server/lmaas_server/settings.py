@@ -59,6 +59,8 @@ class Settings(BaseSettings):
     """How long a request may wait for its model to be free; who would wait longer is told to come again."""
     max_shadowed: int = Field(default=64, ge=1)
     """Requests that may wait for one shadow; more are answered, and not shown to it."""
+    max_shadowed: int = Field(default=64, ge=1)
+    """Requests that may wait for one shadow; more are answered, and not shown to it."""
     rate_limit_per_minute: int | None = Field(default=None, ge=1)
     """Requests per key; omitted, no limit."""
     idempotency_hours: float = Field(default=24.0, gt=0)

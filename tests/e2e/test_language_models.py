@@ -14,7 +14,7 @@ import pytest
 
 from lmaas import LMaaS, NotFoundError, UnprocessableEntityError
 from lmaas.testing import MockServer
-from lmaas.types import CausalLM, Llama
+from lmaas.types import CausalLM, Llama, VariantSpec
 from lmaas_server.engine.base_models import SHIPPED
 
 WHO = [("Tom", "Tom is a big dog."), ("Lily", "She is a girl.")]
@@ -53,6 +53,23 @@ def test_a_stream_gives_pieces_and_then_the_prediction(lmaas_client, bot):
     assert all(pieces)
     assert "".join(pieces) == WHO[0][1] == story.prediction.texts[0]
     assert lmaas_client.predictions.retrieve(story.prediction.id).texts == story.prediction.texts
+
+
+def test_a_shadow_is_compared_with_streams_too(lmaas_client, bot):
+    job = lmaas_client.train(PAIRS, name=f"{bot}-other", base_model="stories-260k", epochs=1, batch_size=2)
+    shadow, champion = lmaas_client.jobs.wait(job).model, lmaas_client.deployments.retrieve(bot).model
+    name = f"{bot}-watched"
+    lmaas_client.deploy(
+        name=name, variants=[VariantSpec(model=champion), VariantSpec(model=shadow or "", role="shadow")]
+    )
+    for temperature in (0, 0, 1):  # what is drawn by chance is asked and not compared
+        with lmaas_client.stream(name, "Who is Tom?", temperature=temperature, max_tokens=8) as story:
+            assert list(story)
+    end = time.monotonic() + DEADLINE
+    while (seen := lmaas_client.deployments.stats(name).variants[1]).requests < 3:
+        assert time.monotonic() < end
+    assert (seen.model, seen.role, seen.errors) == (shadow, "shadow", 0)
+    assert (seen.compared, seen.agreed) == (2, 0)
 
 
 def test_the_async_client_streams_the_same(bot, lmaas_server):

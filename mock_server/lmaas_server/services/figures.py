@@ -37,6 +37,10 @@ class Figures:
     ratings: dict[str, int] = field(default_factory=dict)
     compared: int = 0
     agreed: int = 0
+    measured: int = 0
+    mean_difference: float | None = None
+    """The mean absolute difference of the values of shadows from those that were answered."""
+    dropped: int = 0
 
     @property
     def error_rate(self) -> float | None:
@@ -50,7 +54,7 @@ class Figures:
 
     @property
     def agreement(self) -> float | None:
-        """The share of rows in which shadows gave the answer that was given."""
+        """The share of rows of labels or texts in which shadows gave the answer that was given."""
         return _share(self.agreed, self.compared)
 
 
@@ -72,6 +76,9 @@ class Tally:
     ratings: dict[str, int] = field(default_factory=dict)
     compared: int = 0
     agreed: int = 0
+    measured: int = 0
+    difference: float = 0.0
+    dropped: int = 0
 
     def predicted(self, *, rows: int, row_errors: int, seconds: float, confidences: Sequence[float]) -> None:
         """Count a request that was answered."""
@@ -115,6 +122,9 @@ class Tally:
             ratings=dict(self.ratings),
             compared=self.compared,
             agreed=self.agreed,
+            measured=self.measured,
+            difference=self.difference,
+            dropped=self.dropped,
         )
 
 
@@ -123,6 +133,7 @@ def figures_of(records: Sequence[ObservationRecord]) -> Figures:
     latency = _merged(record.latency for record in records)
     p50, p95, p99 = (_quantile(latency, share) for share in (0.5, 0.95, 0.99))
     confident = sum(record.confident for record in records)
+    measured = sum(record.measured for record in records)
     return Figures(
         requests=sum(record.requests for record in records),
         errors=sum(record.errors for record in records),
@@ -138,6 +149,9 @@ def figures_of(records: Sequence[ObservationRecord]) -> Figures:
         ratings={"up": 0, "down": 0} | _merged(record.ratings for record in records),
         compared=sum(record.compared for record in records),
         agreed=sum(record.agreed for record in records),
+        measured=measured,
+        mean_difference=sum(record.difference for record in records) / measured if measured else None,
+        dropped=sum(record.dropped for record in records),
     )
 
 

@@ -14,7 +14,7 @@ from lmaas_server.records import DetectorRecord, Json, ObservationRecord
 from lmaas_server.services.figures import Tally, bucket_of
 from lmaas_server.services.watching import Signal, Watch
 
-__all__ = ["Agreed", "Answered", "Failed", "Found", "Labelled", "Ledger", "Predicted", "Report", "Totals"]
+__all__ = ["Agreed", "Answered", "Dropped", "Failed", "Found", "Labelled", "Ledger", "Predicted", "Report", "Totals"]
 
 _MINUTE = 60
 _MAX_WATCHES = 1000
@@ -74,9 +74,19 @@ class Agreed(NamedTuple):
     now: float
     compared: int
     agreed: int
+    measured: int = 0
+    difference: float = 0.0
 
 
-Report = Predicted | Answered | Failed | Labelled | Agreed
+class Dropped(NamedTuple):
+    """A request that a shadow was not asked."""
+
+    deployment: str
+    model: str
+    now: float
+
+
+Report = Predicted | Answered | Failed | Labelled | Agreed | Dropped
 
 
 class Found(NamedTuple):
@@ -141,10 +151,14 @@ class Ledger:
                 self._tally(deployment, model, now, shadow=role == "shadow").errors += 1
             case Labelled():
                 self._count_labelled(report)
-            case Agreed(deployment, model, now, compared, agreed):
+            case Agreed(deployment, model, now, compared, agreed, measured, difference):
                 tally = self._tally(deployment, model, now, shadow=True)
                 tally.compared += compared
                 tally.agreed += agreed
+                tally.measured += measured
+                tally.difference += difference
+            case Dropped(deployment, model, now):
+                self._tally(deployment, model, now, shadow=True).dropped += 1
 
     def watch(self, deployment: str, model: str) -> Watch:
         """Return the watch over a version, a new one if there was none."""

@@ -20,7 +20,18 @@ from functools import partial
 
 from lmaas_server.records import DeploymentEventRecord, Json, ObservationRecord
 from lmaas_server.services.figures import Figures, figures_of
-from lmaas_server.services.ledger import Agreed, Answered, Failed, Found, Labelled, Ledger, Predicted, Report, Totals
+from lmaas_server.services.ledger import (
+    Agreed,
+    Answered,
+    Dropped,
+    Failed,
+    Found,
+    Labelled,
+    Ledger,
+    Predicted,
+    Report,
+    Totals,
+)
 from lmaas_server.services.watching import Signal, Watch
 from lmaas_server.storage import Storage
 
@@ -124,9 +135,31 @@ class Observer:
         then = created_at // _HOUR * _HOUR if hourly else created_at
         self._report(Labelled(deployment, model, then, right, kind, value, times=-1))
 
-    def agreed(self, deployment: str, model: str, *, compared: int, agreed: int) -> None:
-        """Report how many rows a shadow compared with what was answered, and in how many it said the same."""
-        self._report(Agreed(deployment, model, self._clock(), compared, agreed))
+    def agreed(
+        self,
+        deployment: str,
+        model: str,
+        *,
+        compared: int = 0,
+        agreed: int = 0,
+        measured: int = 0,
+        difference: float = 0.0,
+    ) -> None:
+        """Report how a shadow compares with what was answered.
+
+        Args:
+            deployment: The deployment.
+            model: The shadow.
+            compared: Rows of labels or texts.
+            agreed: Of those, the ones it gave the same answer for.
+            measured: Rows of values.
+            difference: The sum over those of their mean absolute difference.
+        """
+        self._report(Agreed(deployment, model, self._clock(), compared, agreed, measured, difference))
+
+    def dropped(self, deployment: str, model: str) -> None:
+        """Report a request that a shadow was not asked, because too many waited for it."""
+        self._report(Dropped(deployment, model, self._clock()))
 
     # What is told.
 
@@ -143,11 +176,10 @@ class Observer:
         """
         records = self._records(deployment, since, model)
         if model is None:
-            compared, agreed = (sum(getattr(r, name) for r in records) for name in ("compared", "agreed"))
             whole = [record for record in records if not record.shadow]
-            shadows = ObservationRecord(
-                deployment=deployment, model="", shadow=True, begin=0, compared=compared, agreed=agreed
-            )
+            names = ("compared", "agreed", "measured", "difference", "dropped")
+            sums = {name: sum(getattr(record, name) for record in records if record.shadow) for name in names}
+            shadows = ObservationRecord(deployment=deployment, model="", shadow=True, begin=0, **sums)
             return figures_of([*whole, shadows])
         return figures_of([record for record in records if shadow is None or record.shadow == shadow])
 

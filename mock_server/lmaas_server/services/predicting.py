@@ -24,7 +24,8 @@ from lmaas_server.services.observing import Observer
 from lmaas_server.services.prediction_log import PredictionLog
 from lmaas_server.services.predictors import Predictors
 from lmaas_server.services.replays import RecentAnswers, key_reused
-from lmaas_server.services.routing import RoutingTable, check_ready
+from lmaas_server.services.routing import Route, RoutingTable, check_ready
+from lmaas_server.services.shadowing import Shadows
 from lmaas_server.services.streaming import Repeated, Stream, Streamed
 from lmaas_server.storage import Page, Storage
 
@@ -52,6 +53,7 @@ class PredictingService:
         batchers: Batchers,
         log: PredictionLog,
         observer: Observer,
+        shadows: Shadows,
         clock: Callable[[], float],
     ) -> None:
         self._storage = storage
@@ -60,6 +62,7 @@ class PredictingService:
         self._batchers = batchers
         self._log = log
         self._observer = observer
+        self._shadows = shadows
         self._clock = clock
         self._recent: RecentAnswers[Predicted] = RecentAnswers(budget=32 * 2**20)
 
@@ -141,6 +144,8 @@ class PredictingService:
         )
         if asked.store:
             self._log.add(_record(answer, asked))
+        if route.shadows:
+            self._shadows.show(route.shadows, asked, answer)
         return answer
 
     def _begun(self, deployment: str, id: str, asked: Asked) -> Stream:
@@ -162,7 +167,7 @@ class PredictingService:
             model=model,
             text=text,
             output=partial(predictor.output, text),
-            answer=partial(self._streamed, deployment, id, model, asked, role=role, began=perf_counter()),
+            answer=partial(self._streamed, route, id, model, asked, began=perf_counter()),
             abandon=partial(self._abandoned, deployment, id, model, role),
         )
 
@@ -176,13 +181,14 @@ class PredictingService:
         if isinstance(reason, Exception) and not isinstance(reason, InvalidError | UnavailableError):
             self._observer.failed(deployment, model, role=role)
 
-    def _streamed(
-        self, deployment: str, id: str, model: str, asked: Asked, output: Json, *, role: str, began: float
-    ) -> Predicted:
+    def _streamed(self, route: Route, id: str, model: str, asked: Asked, output: Json, *, began: float) -> Predicted:
         """Log the answer that a stream has given, and keep it for who asks again."""
+        deployment, role = route.record.name, route.roles[model]
         answer = Predicted(id=id, deployment=deployment, model=model, outputs=[output], created_at=self._clock())
         seconds = perf_counter() - began
         self._observer.answered(deployment, model, role=role, outputs=[output], seconds=seconds)
+        if route.shadows:
+            self._shadows.show(route.shadows, asked, answer)
         if asked.store:
             self._log.add(_record(answer, asked))
         if asked.request_key is not None:

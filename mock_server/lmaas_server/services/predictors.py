@@ -25,6 +25,10 @@ class Predictor(Protocol):
     def bytes(self) -> int:
         """What it takes of memory."""
 
+    @property
+    def classes(self) -> Sequence[int | str]:
+        """What the columns of `arrays` stand for; none of values and texts."""
+
     def answer(
         self,
         rows: Sequence[Any] | Array,

@@ -84,7 +84,14 @@ class StatsFigures(WireObject):
     compared: int
     agreed: int
     agreement: float | None = None
-    """The share of compared rows in which a shadow answered as was answered."""
+    """The share of compared rows, of labels or texts, in which a shadow answered as was answered. A text that was drawn
+    by chance, without a seed, is not compared."""
+    measured: int = 0
+    """Rows of values that shadows were compared in."""
+    mean_difference: float | None = None
+    """Of those, the mean absolute difference from what was answered."""
+    dropped: int = 0
+    """Requests that a shadow was not asked, because too many waited for it."""
 
 
 class VariantStats(StatsFigures):
@@ -154,8 +161,14 @@ def _cells(figures: StatsFigures) -> tuple[str, ...]:
         "-" if figures.confidence is None else f"{figures.confidence:.3f}",
         accuracy,
         feedback or "-",
-        "-" if figures.agreement is None else f"{figures.agreement:.1%} of {figures.compared}",
+        _agreement(figures),
     )
+
+
+def _agreement(figures: StatsFigures) -> str:
+    if figures.agreement is not None:
+        return f"{figures.agreement:.1%} of {figures.compared}"
+    return "-" if figures.mean_difference is None else f"+-{figures.mean_difference:.3g} in {figures.measured}"
 
 
 def _ms(value: float | None) -> str:

@@ -37,6 +37,7 @@ class TextPredictor:
         self.parameters = int(about["parameters"])
         self._tokens = Tokens.load(directory)
         decoder = decoder_of(network)
+        self.classes: list[int | str] = []
         self.bytes = decoder.nbytes
         self._form = str(self.input.get("form", ""))
         context = context_of(network.config.to_dict())  # type: ignore[union-attr, operator]
