@@ -6,6 +6,7 @@ import pytest
 
 from lmaas_server.errors import ConflictError
 from lmaas_server.storage import Begun, Replay
+from lmaas_server.storage.idempotency import IdempotencyRepository
 
 
 def test_a_key_is_new_once_and_then_gives_the_first_answer(storage):
@@ -44,3 +45,16 @@ def test_a_restart_gives_back_what_was_never_answered_and_a_purge_what_is_old(st
     storage.idempotency.finish("new", 200, {}, b"")
     assert (storage.idempotency.forget_unfinished(), storage.idempotency.purge(2.0)) == (1, 1)
     assert storage.idempotency.begin("new", "body", 9.0) == Replay(200)
+
+
+def test_keys_of_a_dead_process_are_given_back_and_those_of_the_living_are_not(storage):
+    dead, living = (IdempotencyRepository(storage.database, owner=name) for name in ("dead", "living"))
+    dead.begin("a", "f", 1.0)
+    dead.begin("answered", "f", 1.0)
+    dead.finish("answered", 200, {}, b"{}")
+    living.begin("b", "f", 1.0)
+    assert living.forget_unfinished(["dead"]) == 1
+    assert living.begin("a", "f", 2.0) == Begun()
+    assert living.begin("answered", "f", 2.0) == Replay(200, {}, b"{}")
+    with pytest.raises(ConflictError):
+        living.begin("b", "f", 2.0)

@@ -45,7 +45,7 @@ class Crew:
         alive = _taken(unnamed)
         if alive is None:
             raise RuntimeError(f"{unnamed} is held by another process, though its name is new")
-        self._alive = alive
+        self._alive: int | None = alive
         unnamed.rename(directory / f"{self.name}.alive")
 
     def __repr__(self) -> str:
@@ -136,11 +136,11 @@ class Crew:
         return True
 
     def leave(self) -> None:
-        """Leave: another may lead."""
+        """Leave: another may lead. Who has left is gone; leaving again changes nothing."""
         for descriptor in (self._leading, self._alive):
             if descriptor is not None:
                 os.close(descriptor)
-        self._leading = None
+        self._leading = self._alive = None
         for kind in ("alive", "log"):
             self._directory.joinpath(f"{self.name}.{kind}").unlink(missing_ok=True)
 
