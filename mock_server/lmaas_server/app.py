@@ -45,6 +45,7 @@ from lmaas_server.services.figures import seconds_of
 from lmaas_server.services.guarding import CanaryGuard
 from lmaas_server.services.job_kinds import job_kinds
 from lmaas_server.services.jobs import JobService
+from lmaas_server.services.keeping import Keeping
 from lmaas_server.services.ledger import Totals
 from lmaas_server.services.models import ModelService
 from lmaas_server.services.noticing import Noticing
@@ -245,9 +246,14 @@ def _wired(
     observer = Observer(storage, role=table.role, clock=clock, watches=lambda: crew is None or crew.leads)
     log = PredictionLog(storage.predictions.add_many, crew=None if crew is None else CrewLog(crew))
     texts = TextFeedback(storage, artifacts)
-    predictors = Predictors(storage, loader_of(artifacts), budget=settings.predictors_mb * MIB)
+    keeping = Keeping(storage)
+    predictors = Predictors(
+        storage, loader_of(artifacts), budget=settings.predictors_mb * MIB, dear=keeping.dear
+    )
     runner, updating, job_routes = _jobs(settings, ground, streams=streams, flush=log.flush, warm=predictors.ready)
-    deploying = DeployingService(storage, predictors=predictors, observer=observer, clock=clock)
+    deploying = DeployingService(
+        storage, predictors=predictors, keeping=keeping, observer=observer, clock=clock
+    )
     steward = _steward(storage, runner, updating, deploying, observer, clock=clock)
     shadows = Shadows(predictors=predictors, observer=observer, most=settings.max_shadowed)
     predicting = PredictingService(

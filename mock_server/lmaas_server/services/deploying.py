@@ -6,6 +6,7 @@ that serves loads the new versions first and then switches in one step, so that 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from lmaas.types import BatchingSpec, DeploymentCreate, DeploymentUpdate, VariantSpec
 from lmaas_server.errors import InvalidError, MissingError, ServiceError
 from lmaas_server.records import DeploymentRecord, Json, PageRequest, RevisionRecord
+from lmaas_server.services.keeping import Keeping
 from lmaas_server.services.observing import Observer
 from lmaas_server.services.policies import changed_policies, stored_guard, stored_policy
 from lmaas_server.services.predictors import Predictors
@@ -31,14 +33,22 @@ class DeployingService:
     """Puts models to work."""
 
     def __init__(
-        self, storage: Storage, *, predictors: Predictors, observer: Observer, clock: Callable[[], float]
+        self,
+        storage: Storage,
+        *,
+        predictors: Predictors,
+        keeping: Keeping,
+        observer: Observer,
+        clock: Callable[[], float],
     ) -> None:
         self._storage = storage
+        self._keeping = keeping
         self._predictors = predictors
         self._observer = observer
         self._clock = clock
         self._reviser = Reviser(storage, load=predictors.ready, clock=clock)
         self._loader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="deploying")
+        predictors.watch(self.keep_way_back)
 
     def __repr__(self) -> str:
         return f"DeployingService({self._storage!r})"
@@ -241,6 +251,20 @@ class DeployingService:
     def _load(self, variants: Sequence[Json]) -> None:
         for variant in variants:
             self._predictors.ready(variant["model"])
+
+    def keep_way_back(self, model: str) -> None:
+        """Load what a rollback from a version would bring back, in this service's thread, if there is room for it."""
+        with contextlib.suppress(RuntimeError):  # the service was closed
+            self._loader.submit(self._load_behind, model)
+
+    def _load_behind(self, model: str) -> None:
+        try:
+            for name in self._keeping.behind(model):
+                record = self._storage.models.get(name)
+                if record is not None and self._predictors.has_room(record.bytes):
+                    self._predictors.ready(name)
+        except Exception:
+            logger.exception("what a rollback from %s brings back is loaded when it is asked", model)
 
     def _make_ready(self, name: str) -> None:
         """Load the versions of a deployment; runs in this service's thread, and nobody waits for what it raises."""

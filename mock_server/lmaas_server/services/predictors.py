@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from lmaas.types import PredictionParameters
@@ -57,12 +57,22 @@ class Predictor(Protocol):
 
 
 class Predictors:
-    """Predictors by model version; the longest unused go when the budget is full."""
+    """Predictors by model version; the longest unused of the least dear go when the budget is full."""
 
-    def __init__(self, storage: Storage, load: Callable[[ModelRecord], Predictor], *, budget: int) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        load: Callable[[ModelRecord], Predictor],
+        *,
+        budget: int,
+        dear: Callable[[], Mapping[str, int]] = dict,
+    ) -> None:
+        """Take what it needs; `dear` ranks versions: the higher, the longer they stay; whom it does not name has 0."""
         self._storage = storage
         self._load = load
         self._budget = budget
+        self._dear = dear
+        self._listeners: list[Callable[[str], None]] = []
         self._lock = threading.Lock()
         self._loading: dict[str, threading.Lock] = {}
         self._loaded: OrderedDict[str, Predictor] = OrderedDict()
@@ -96,11 +106,23 @@ class Predictors:
                 if (known := self._loaded.get(model)) is not None:
                     return known
             predictor = self._read(model)
+            # Asked before the lock is taken: the answer comes from the database.
+            dear = self._dear() if self.bytes + predictor.bytes > self._budget else {}
             with self._lock:
                 self._loaded[model] = predictor
                 self._loading.pop(model, None)
-                self._make_room(model)
+                self._make_room(model, dear)
+        for listener in self._listeners:
+            listener(model)
         return predictor
+
+    def has_room(self, bytes: int) -> bool:
+        """Whether a version of that size can be loaded and no other has to go."""
+        return self.bytes + bytes <= self._budget
+
+    def watch(self, listener: Callable[[str], None]) -> None:
+        """Have `listener` told of every version that was loaded; it must not take long."""
+        self._listeners.append(listener)
 
     def ready(self, model: str) -> Predictor:
         """Return the predictor of a version that is about to serve: if it has to be loaded, it is warmed too.
@@ -124,12 +146,13 @@ class Predictors:
             message = f"The files of the model {model} cannot be used: {exc}"[:500]
             raise ConflictError(message, code="model_unusable", param="model") from exc
 
-    def _make_room(self, newest: str) -> None:
+    def _make_room(self, newest: str, dear: Mapping[str, int]) -> None:
         total = sum(predictor.bytes for predictor in self._loaded.values())
-        for model in list(self._loaded):
-            if total <= self._budget or model == newest:
+        for model in sorted(self._loaded, key=lambda known: dear.get(known, 0)):  # the longest unused first, each rank
+            if total <= self._budget:
                 break
-            total -= self._loaded.pop(model).bytes
+            if model != newest:
+                total -= self._loaded.pop(model).bytes
 
 
 def loader_of(artifacts: Artifacts) -> Callable[[ModelRecord], Predictor]:
