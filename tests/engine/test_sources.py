@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lmaas.types import Gate
+from lmaas_server.engine.learning.gate import check_fresh
 from lmaas_server.engine.learning.signals import held_out, read_signals
 from lmaas_server.engine.learning.sources import FLOOR, JUDGED_FLOOR, limit_of, take_shares
 
@@ -107,3 +110,4 @@ def test_judges_of_one_source_alone_are_too_few_to_pass_the_test():
     quiet = [item for item in said(a=20, b=20) if not held_out(item["id"])]
     found = read_signals([label(i) for i in [*said(loud=300), *quiet]], TARGET, (2,), (), max_source_share=0.5)
     assert len(found.held) == JUDGED_FLOOR
+    assert not check_fresh(np.zeros(JUDGED_FLOOR), np.ones(JUDGED_FLOOR), Gate()).passed

@@ -14,7 +14,7 @@ from lmaas_server.engine.learning import strategies
 from lmaas_server.engine.learning.evaluate import evaluate
 from lmaas_server.engine.learning.signals import held_out
 from lmaas_server.engine.learning.update import update
-from lmaas_server.engine.reports import Cancelled, Finished, Progress
+from lmaas_server.engine.reports import Cancelled, Finished, Message, Progress
 from lmaas_server.engine.serving.predictor import Predictor
 from lmaas_server.errors import InvalidError
 
@@ -74,6 +74,14 @@ def test_a_better_candidate_is_promoted_and_says_why(run, blobs):
     assert (result["promoted"], result["reason"]) == (True, "promoted")
     assert result["gate"]["fresh"]["won"] > result["gate"]["fresh"]["lost"]
     assert result["feedback_used"] + result["feedback_held_out"] == 200
+
+
+@pytest.mark.parametrize(("allowed", "told"), [(0.01, True), (0.5, False)])
+def test_it_is_said_where_too_few_rows_were_held_out_to_judge_by(blob_model, blobs, tmp_path, allowed, told):
+    request = UpdateRequest(deployment="d", gate=Gate(max_anchor_drop=allowed))
+    reports = update(blob_model, corrections(blobs), None, request, directory=tmp_path)
+    texts = [report.text for report in reports if isinstance(report, Message) and report.level == "warning"]
+    assert any("validation=Validation" in text for text in texts) is told
 
 
 def test_feedback_that_changes_nothing_is_held(run, blobs):

@@ -3,6 +3,9 @@
 (A) on rows that training never saw, the one-sided lower bound of the change must be above a small loss;
 (B) on feedback that the update never saw, the candidate must be better by McNemar's test.
 
+A candidate that fails (A) is a `regression` where it lost what it may not lose, and `insufficient_evidence` where the
+holdout is too small to tell; `tolerated` says how small that is.
+
 Models that give values are judged by the same two tests: (A) on the change of absolute error in
 deviations of the training targets, (B) on which of the two comes closer, row by row, which makes it the sign test.
 """
@@ -31,6 +34,8 @@ class Anchor:
     candidate: float
     lower_bound: float
     passed: bool
+    lost: bool
+    """Whether the change itself, and not only its bound, is beyond what may be lost."""
 
     def to_json(self) -> Json:
         """Return the outcome for a job's result."""
@@ -79,6 +84,7 @@ def check_anchor(champion: Array, candidate: Array, gate: Gate) -> Anchor:
         candidate=_mean(candidate),
         lower_bound=bound,
         passed=bool(len(change)) and bound > -gate.max_anchor_drop,
+        lost=_mean(change) <= -gate.max_anchor_drop,
     )
 
 
@@ -102,7 +108,7 @@ def reason_of(anchor: Anchor, fresh: Fresh | None) -> str:
     if not anchor.rows:
         return "insufficient_evidence"
     if not anchor.passed:
-        return "regression"
+        return "regression" if anchor.lost else "insufficient_evidence"
     if fresh is None or not fresh.rows:
         return "insufficient_evidence"
     if fresh.passed:
@@ -122,8 +128,22 @@ def lower_bound(change: Array, confidence: float) -> float:
     return float(change.mean()) - width
 
 
+def tolerated(rows: int, gate: Gate) -> int:
+    """Return how many answers to so many rows may change, half of them for the better, before (A) cannot pass.
+
+    The bound of m changes that balance is z sqrt(m) / rows below 0: of 180 rows one answer may change, of 540 ten.
+    """
+    return max(0, math.ceil((rows * gate.max_anchor_drop / NormalDist().inv_cdf(gate.confidence)) ** 2) - 1)
+
+
 def mcnemar(won: int, lost: int) -> float:
-    """Return the exact two-sided p-value of McNemar's test (1947): how odd `won` to `lost` is by chance alone."""
+    """Return the two-sided mid-p value of McNemar's test: how odd `won` to `lost` is by chance alone.
+
+    McNemar (1947), with half the probability of what was seen left out of each tail: the exact test holds its level by
+    staying far below it where few rows differ, and the mid-p value is what Fagerland, Lydersen and Laake, "The McNemar
+    test for binary matched-pairs data: mid-p and asymptotic are better than exact conditional" (BMC Medical Research
+    Methodology 13:91, 2013), recommend in its place; it never exceeded its level in their 9,595 cases.
+    """
     total, least = won + lost, min(won, lost)
     if total == 0:
         return 1.0
@@ -132,7 +152,7 @@ def mcnemar(won: int, lost: int) -> float:
         term = term * (total - k) // (k + 1)  # the binomial coefficients one from the other
         tail += term
     # Integers throughout: 2**-total alone underflows beyond a thousand rows.
-    return min(1.0, 2 * tail / (1 << total))
+    return (2 * tail - term) / (1 << total)
 
 
 def _mean(scores: Array) -> float:
