@@ -10,7 +10,6 @@ hold it to.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -120,27 +119,26 @@ class Adwin:
     def _look(self) -> Change | None:
         """Return the change at the cut that parts the window most clearly, and begin anew; None if no cut parts it."""
         log_term = math.log(2 * math.log(self.width) / self.delta)
-        variance = self.spread / self.width
-        older, older_total, clearest, change = 0, 0.0, 1.0, None
-        for size, bucket in self._buckets():
-            older += size
-            older_total += bucket.total
-            newer = self.width - older
-            if newer < _MIN_PART:
-                break
-            if older < _MIN_PART:
-                continue
-            harmonic = 1 / (older - _MIN_PART + 1) + 1 / (newer - _MIN_PART + 1)
-            bound = math.sqrt(2 * harmonic * variance * log_term) + 2 / 3 * log_term * harmonic
-            before, after = older_total / older, (self.total - older_total) / newer
-            if abs(before - after) > clearest * bound:
-                clearest, change = abs(before - after) / bound, Change(before, after, older, newer, self.seen)
+        spread_term, slack_term = 2 * self.spread / self.width * log_term, 2 / 3 * log_term
+        older, newer, older_total, newer_total = 0, self.width, 0.0, self.total
+        clearest, change = 1.0, None
+        for level in range(len(self.rows) - 1, -1, -1):
+            size = 2**level
+            for bucket in self.rows[level]:
+                older += size
+                newer -= size
+                older_total += bucket.total
+                newer_total -= bucket.total
+                if older < _MIN_PART or newer < _MIN_PART:
+                    continue
+                apart = abs(older_total / older - newer_total / newer)
+                harmonic = 1 / (older - _MIN_PART + 1) + 1 / (newer - _MIN_PART + 1)
+                if apart * apart <= spread_term * harmonic:
+                    continue  # most cuts: below the larger term of the bound, and no root to take
+                bound = math.sqrt(spread_term * harmonic) + slack_term * harmonic
+                if apart > clearest * bound:
+                    clearest = apart / bound
+                    change = Change(older_total / older, newer_total / newer, older, newer, self.seen)
         if change is not None:
             self.width, self.total, self.spread, self.rows = 0, 0.0, 0.0, [[]]
         return change
-
-    def _buckets(self) -> Iterator[tuple[int, _Bucket]]:
-        """Yield the buckets, oldest first, and how many numbers each holds."""
-        for level in range(len(self.rows) - 1, -1, -1):
-            for bucket in self.rows[level]:
-                yield 2**level, bucket
