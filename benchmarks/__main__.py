@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-ALL = ("client", "uploads", "serving", "startup", "training", "tasks", "language", "preferences")
+ALL = ("client", "uploads", "serving", "startup", "training", "tasks", "language", "preferences", "drift")
 
 
 def main(names: list[str]) -> int:
