@@ -174,13 +174,13 @@ def _pixels(rows: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
     return np.random.default_rng(0).random((rows, WIDTH))
 
 
-def prepare(port: int) -> None:
-    """Train and deploy the MLP; what it learns from noise is no matter."""
+def prepare(port: int, *, seed: int = 0) -> None:
+    """Train and deploy the MLP, as a new version if there is one; what it learns from noise is no matter."""
     random = np.random.default_rng(0)
     arrays = (random.random((500, WIDTH), dtype=np.float32), random.integers(0, 10, 500))
     with LMaaS(base_url=f"http://127.0.0.1:{port}", api_key=KEY) as client:
         architecture = {"type": "mlp", "hidden": [512, 512]}
-        job = client.train(arrays, name="digits", architecture=architecture, epochs=1)
+        job = client.train(arrays, name="digits", architecture=architecture, epochs=1, seed=seed)
         client.deploy(client.jobs.wait(job).model or "", name="digits")
 
 
