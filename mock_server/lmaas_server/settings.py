@@ -46,7 +46,7 @@ class Settings(BaseSettings):
     max_unpacked_mb: int = Field(default=4096, ge=1)
     """What an archive may unpack to."""
     read_memory_mb: int = Field(default=256, ge=1)
-    """Memory for the rows of a table or of texts while their file is read; more of them are mapped from disk."""
+    """Memory for the rows of a file while it is read, whatever its format; more of them stay on disk."""
     max_clip_seconds: float = Field(default=60.0, gt=0, le=3600)
     """How long one clip of sound may play."""
     base_models: Path | None = None
@@ -57,8 +57,6 @@ class Settings(BaseSettings):
     """Requests that may wait for one model; more are told to come again."""
     max_wait_seconds: float = Field(default=10.0, gt=0)
     """How long a request may wait for its model to be free; who would wait longer is told to come again."""
-    max_shadowed: int = Field(default=64, ge=1)
-    """Requests that may wait for one shadow; more are answered, and not shown to it."""
     max_shadowed: int = Field(default=64, ge=1)
     """Requests that may wait for one shadow; more are answered, and not shown to it."""
     rate_limit_per_minute: int | None = Field(default=None, ge=1)

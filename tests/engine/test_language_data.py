@@ -6,12 +6,15 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lmaas.types import MLP, CausalLM, Huber, Llama, TrainingRequest
 from lmaas_server.engine.base_models import SHIPPED, BaseModels
+from lmaas_server.engine.data import plain_text
+from lmaas_server.engine.data.examples import ReadLimits
 from lmaas_server.engine.data.messages import question_of
 from lmaas_server.engine.data.tokens import Tokens
 from lmaas_server.engine.language_planning import plan_language
@@ -53,9 +56,6 @@ def test_conversations_are_told_from_other_jsonl_by_their_first_line(read):
 
 @given(st.text(alphabet="ab \n\t", min_size=1).filter(str.strip))
 def test_paragraphs_join_to_the_text_they_are_of(tmp_path_factory, text):
-    from lmaas_server.engine.data import plain_text
-    from lmaas_server.engine.data.examples import ReadLimits
-
     path: Path = tmp_path_factory.mktemp("text") / "a.txt"
     path.write_bytes(text.encode())
     examples = plain_text.read(path, "a.txt", ReadLimits(max_unpacked_bytes=1 << 20))
@@ -189,3 +189,23 @@ def test_what_does_not_fit_a_language_model_is_refused_with_its_place(fields, pa
     with pytest.raises(ServiceError) as caught:
         plan(**fields)
     assert caught.value.param == param
+
+
+def test_rows_of_language_stay_in_their_file_and_are_taken_as_those_of_an_array(read):
+    rows = [{"prompt": f"{number} is", "completion": "much"} for number in range(5)]
+    inputs = read("\n\n".join(map(json.dumps, rows)).encode(), filename="p.jsonl").inputs
+    assert [*inputs] == rows
+    assert inputs[3] == rows[3] == inputs[np.int64(3)]
+    assert [*inputs[np.array([4, 0])]] == [rows[4], rows[0]]
+    assert [*inputs[1:3]] == rows[1:3]
+
+
+@given(st.text(alphabet="ab \n\r\té€", min_size=1, max_size=60), st.integers(min_value=5, max_value=20))
+def test_a_text_is_the_sum_of_its_rows_however_it_is_cut(tmp_path_factory, text, most):
+    path = tmp_path_factory.mktemp("texts") / "a.txt"
+    path.write_bytes(f"{text}.".encode())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plain_text, "MOST_BYTES", most)
+        inputs = plain_text.read(path, "a.txt", ReadLimits(max_unpacked_bytes=1 << 20)).inputs
+    assert plain_text.joined(inputs) == f"{text}.".replace("\r\n", "\n")
+    assert max(len(row.encode()) for row in inputs) <= most

@@ -32,6 +32,7 @@ MOST_RATE = 16_000
 _LABELS = ("y", "label")
 _TYPICAL = 0.98
 _MATRIX = 2
+_PART = 1 << 17
 _FULL, _FULL_FLOAT = 32_768, 1.001
 """Full scale; floats may be over it by the rounding of whoever made them."""
 
@@ -77,14 +78,13 @@ def read_npz(archive: Archive, spec: Json, target: str | None, limits: ReadLimit
     found = read_arrays(archive, names, others=True)
     given = _rate(found.get("sample_rate"), spec, archive.filename)
     rate = int(spec.get("sample_rate") or min(given, MOST_RATE))
-    clips = _npz_clips(found, archive.filename)
+    clips = _npz_clips(found, archive, limits)
     if not len(clips):
         raise InvalidError(f"{archive.filename} has no clips", code="dataset_empty", param="file")
     for row, clip in enumerate(clips):
         _check_clip(clip, given, f"clip {row} in {archive.filename}", f"audio[{row}]", limits.max_clip_seconds)
     if given != rate:
-        parts = [resample(clip, given, rate) for clip in clips]
-        clips = _views(np.concatenate(parts), np.cumsum([0, *map(len, parts)]))
+        clips = _resampled(clips, given, rate, archive, limits)
     labels = next((found[name] for name in _LABELS if name in found), None)
     if labels is not None and (labels.ndim == 0 or len(labels) != len(clips)):
         raise InvalidError(
@@ -193,7 +193,15 @@ def _rate(array: Array | None, spec: Json, filename: str) -> int:
     return rate
 
 
-def _npz_clips(arrays: dict[str, Array], filename: str) -> Array:
+def _resampled(clips: Array, given: int, rate: int, archive: Archive, limits: ReadLimits) -> Array:
+    starts = np.cumsum([0, *(resampled_length(len(clip), given, rate) for clip in clips)])
+    flat = room_for((int(starts[-1]),), np.int16, limits, near=archive.path)
+    for clip, first, last in zip(clips, starts[:-1].tolist(), starts[1:].tolist(), strict=True):
+        flat[first:last] = resample(clip, given, rate)
+    return _views(flat, starts)
+
+
+def _npz_clips(arrays: dict[str, Array], archive: Archive, limits: ReadLimits) -> Array:
     if "audio" in arrays:
         flat = arrays["audio"]
         if flat.ndim != 1 or "offset" not in arrays:
@@ -203,16 +211,26 @@ def _npz_clips(arrays: dict[str, Array], filename: str) -> Array:
                 code="array_missing" if flat.ndim == 1 else "shape_mismatch",
                 param="offset" if flat.ndim == 1 else "audio",
             )
-        return _views(_samples(flat, "audio", "audio"), _offsets(arrays["offset"], len(flat)))
+        return _views(_all_samples(flat, "audio", archive, limits), _offsets(arrays["offset"], len(flat)))
     x = arrays.get("x")
     if x is None or x.ndim != _MATRIX:
+        found = "no clips" if x is None else f"x of shape {x.shape}"
         raise InvalidError(
-            f"{filename} has {'no clips' if x is None else f'x of shape {x.shape}'}; save them as x of shape (clips, "
-            "samples), or as audio and offset",
+            f"{archive.filename} has {found}; save them as x of shape (clips, samples), or as audio and offset",
             code="array_missing" if x is None else "shape_mismatch",
             param="x",
         )
-    return _views(_samples(x.reshape(-1), "x", "x"), np.arange(len(x) + 1) * x.shape[1])
+    return _views(_all_samples(x.reshape(-1), "x", archive, limits), np.arange(len(x) + 1) * x.shape[1])
+
+
+def _all_samples(flat: Array, name: str, archive: Archive, limits: ReadLimits) -> Array:
+    """Return the samples of a file as int16, those of another type part by part."""
+    if flat.dtype == np.int16:
+        return flat
+    found = room_for(flat.shape, np.int16, limits, near=archive.path)
+    for first in range(0, len(flat), _PART):
+        found[first : first + _PART] = _samples(flat[first : first + _PART], name, name)
+    return found
 
 
 def _offsets(offset: Array, samples: int) -> Array:

@@ -16,6 +16,7 @@ from PIL import Image, ImageOps
 from lmaas_server.engine.data.archive import Archive
 from lmaas_server.engine.data.examples import Array, Examples, Json, ReadLimits
 from lmaas_server.engine.data.folders import classes_of_folders, wanted_members
+from lmaas_server.engine.data.spill import room_for
 from lmaas_server.engine.data.tensors import read_arrays
 from lmaas_server.errors import InvalidError, ServiceError, TooLargeError
 
@@ -59,7 +60,7 @@ def read_npz(archive: Archive, spec: Json, target: str | None, limits: ReadLimit
         )
     height, width = spec.get("size") or shape[:2]
     channels = spec.get("channels") or shape[2]
-    pictures = np.empty((len(x), height, width, channels), dtype=np.uint8)
+    pictures = room_for((len(x), height, width, channels), np.uint8, limits, near=archive.path)
     for index, row in enumerate(x):
         pictures[index] = _fitted(_as_bytes(row, f"x row {index}", f"x[{index}]"), pictures.shape[1:])
     return _examples(pictures, targets, "npz", described)
@@ -73,7 +74,7 @@ def read_zip(archive: Archive, spec: Json, target: str | None, limits: ReadLimit
     channels = spec.get("channels") or (1 if first.mode in _GREY_MODES else 3)
     height, width = spec.get("size") or (first.height, first.width)
     archive.spend(len(members) * height * width * channels, f"{len(members):,} pictures of {width} x {height}")
-    pictures = np.empty((len(members), height, width, channels), dtype=np.uint8)
+    pictures = room_for((len(members), height, width, channels), np.uint8, limits, near=archive.path)
     for index, info in enumerate(members):
         picture = (
             first if index == 0 else _decoded(archive.read(info), f"{info.filename} in {archive.filename}", "file")

@@ -9,11 +9,10 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import Any, cast
 
 from lmaas_server.engine.data.examples import Array, Examples, Json, ReadLimits
+from lmaas_server.engine.data.lines import MOST_BYTES, Places
 from lmaas_server.errors import InvalidError, TooLargeError
 
 KIND = "messages"
@@ -30,21 +29,26 @@ class Question:
 
 
 def read(path: Path, name: str, limits: ReadLimits) -> Examples:
-    """Read a jsonl of conversations, or of prompts with completions; one bad row refuses the file and is named."""
-    if path.stat().st_size > limits.max_unpacked_bytes:
-        raise TooLargeError(
-            f"{name} has {path.stat().st_size:,} bytes; at most {limits.max_unpacked_bytes:,} are taken",
-            code="too_large",
-            param="file",
-        )
-    rows = [_row(value, place) for place, value in _lines(path, name, limits)]
-    if not rows:
+    """Read a jsonl of conversations, or of prompts with completions; one bad row refuses the file and is named.
+
+    The rows stay in the file: each is read again when it is asked for.
+    """
+    places = Places(path, limits)
+    form = "completion"
+    for number, first, line in _lines(path, name):
+        if "messages" in _row(_parsed(line, name, number), f"line {number}"):
+            form = "chat"
+        places.add(first, first + len(line))
+        if places.exceeds:
+            raise TooLargeError(f"{name} has more than {limits.max_rows:,} rows", code="too_many_rows", param="file")
+    if not len(places):
         raise InvalidError(f"{name} has no rows", code="dataset_empty", param="file")
-    inputs = np.empty(len(rows), dtype=object)
-    inputs[:] = rows
-    form = "chat" if any("messages" in row for row in rows) else "completion"
     return Examples(
-        inputs=inputs, targets=None, format="jsonl", input={"kind": KIND, "form": form}, target={"kind": "text"}
+        inputs=cast("Array", places.rows(_known)),  # indexed as an array is
+        targets=None,
+        format="jsonl",
+        input={"kind": KIND, "form": form},
+        target={"kind": "text"},
     )
 
 
@@ -87,32 +91,39 @@ def question_of(value: Any, place: str, *, form: str) -> Question:
     return Question(messages=({"role": "user", "content": text},)) if form == "chat" else Question(text=text)
 
 
-def rows_of(inputs: Array) -> list[Json]:
-    """Return the rows of examples of this kind."""
-    return list(inputs)
-
-
-def _lines(path: Path, name: str, limits: ReadLimits) -> Iterator[tuple[str, Any]]:
+def _lines(path: Path, name: str) -> Iterator[tuple[int, int, bytes]]:
+    """Yield the lines that are not empty: their number, where they begin, and their bytes."""
+    number = first = 0
     with path.open("rb") as stream:
-        count = 0
-        for number, line in enumerate(stream, start=1):
-            if not line.strip():
-                continue
-            count += 1
-            if limits.max_rows is not None and count > limits.max_rows:
-                raise TooLargeError(
-                    f"{name} has more than {limits.max_rows:,} rows", code="too_many_rows", param="file"
+        while line := stream.readline(MOST_BYTES + 1):
+            number += 1
+            if len(line) > MOST_BYTES:
+                raise InvalidError(
+                    f"{name} line {number} is longer than {MOST_BYTES >> 20} MB; a line holds one row",
+                    code="row_invalid",
+                    param=f"line {number}",
                 )
-            try:
-                yield f"line {number}", json.loads(line)
-            except UnicodeDecodeError as exc:
-                raise InvalidError(
-                    f"{name} line {number} is not UTF-8: {exc}", code="encoding_unknown", param=f"line {number}"
-                ) from exc
-            except (ValueError, RecursionError) as exc:
-                raise InvalidError(
-                    f"{name} line {number} is no JSON: {exc}", code="row_invalid", param=f"line {number}"
-                ) from exc
+            if line.strip():
+                yield number, first, line
+            first += len(line)
+
+
+def _parsed(line: bytes, name: str, number: int) -> Any:
+    try:
+        return json.loads(line)
+    except UnicodeDecodeError as exc:
+        raise InvalidError(
+            f"{name} line {number} is not UTF-8: {exc}", code="encoding_unknown", param=f"line {number}"
+        ) from exc
+    except (ValueError, RecursionError) as exc:
+        raise InvalidError(
+            f"{name} line {number} is no JSON: {exc}", code="row_invalid", param=f"line {number}"
+        ) from exc
+
+
+def _known(line: bytes) -> Json:
+    """Return a row that was found to be right before."""
+    return _row(json.loads(line), "a line")
 
 
 def _row(value: Any, place: str) -> Json:

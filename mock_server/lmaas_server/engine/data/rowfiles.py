@@ -88,7 +88,7 @@ def _csv_batches(
     count = 0
     try:
         reader = pyarrow.csv.open_csv(
-            path,
+            pa.memory_map(str(path)),  # it reads 32 blocks ahead, which of a mapped file take no memory
             read_options=pyarrow.csv.ReadOptions(
                 use_threads=False,  # threads lose count of the rows
                 block_size=BLOCK_BYTES,
@@ -103,9 +103,12 @@ def _csv_batches(
                 column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
             ),
         )
-        for batch in reader:
-            count += batch.num_rows
-            yield {name: batch.column(index) for index, name in enumerate(names)}
+        for block in reader:
+            count += block.num_rows
+            # A block of short rows has so many that what is made of them would be many times its size.
+            for first in range(0, block.num_rows, BATCH_ROWS):
+                batch = block.slice(first, BATCH_ROWS)
+                yield {name: batch.column(index) for index, name in enumerate(names)}
     except (pa.ArrowException, ValueError, OSError) as exc:
         raise _csv_error(exc, ragged, filename, columns=len(names), count=count, skip=skip) from exc
 
@@ -219,7 +222,7 @@ def _check_names(names: tuple[str, ...], filename: str) -> None:
 
 def _open_jsonl(path: Path, filename: str, _: Json, __: ReadLimits) -> RowFile:
     names: dict[str, None] = {}
-    for row, line in _json_lines(path, filename):
+    for row, line, _size in _json_lines(path, filename):
         names |= dict.fromkeys(line)
         if len(names) > MAX_COLUMNS:
             raise InvalidError(
@@ -233,24 +236,27 @@ def _open_jsonl(path: Path, filename: str, _: Json, __: ReadLimits) -> RowFile:
 
     def batches() -> Iterator[Batch]:
         rows: list[Json] = []
-        for _, line in _json_lines(path, filename):
+        held = 0
+        for _, line, size in _json_lines(path, filename):
             rows.append(line)
-            if len(rows) == BATCH_ROWS:
+            held += size
+            if len(rows) == BATCH_ROWS or held >= BLOCK_BYTES:
                 yield _columns_of(rows, found)
-                rows = []
+                rows, held = [], 0
         if rows:
             yield _columns_of(rows, found)
 
     return RowFile(filename, "jsonl", found, batches)
 
 
-def _json_lines(path: Path, filename: str) -> Iterator[tuple[int, Json]]:
+def _json_lines(path: Path, filename: str) -> Iterator[tuple[int, Json, int]]:
+    """Yield each row, its number and how many bytes it is in the file."""
     row = 0
     with path.open("rb") as stream:
         while line := stream.readline(BLOCK_BYTES + 1):
             if not line.strip():
                 continue
-            yield row, _json_object(line, f"{place(row)} of {filename}", f"file[{row}]")
+            yield row, _json_object(line, f"{place(row)} of {filename}", f"file[{row}]"), len(line)
             row += 1
 
 
@@ -291,6 +297,7 @@ def _open_parquet(path: Path, filename: str, _: Json, limits: ReadLimits) -> Row
         file = pyarrow.parquet.ParquetFile(path)
         metadata = file.metadata
         size = sum(metadata.row_group(index).total_byte_size for index in range(metadata.num_row_groups))
+        rows = max(1, min(BATCH_ROWS, BLOCK_BYTES * max(1, metadata.num_rows) // max(1, size)))
         names = tuple(str(name) for name in file.schema_arrow.names)
         file.close()
     if size > limits.max_unpacked_bytes:
@@ -302,8 +309,8 @@ def _open_parquet(path: Path, filename: str, _: Json, limits: ReadLimits) -> Row
     _check_names(names, filename)
 
     def batches() -> Iterator[Batch]:
-        with _damage(filename), pyarrow.parquet.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=BATCH_ROWS, use_threads=False):
+        with _damage(filename), pyarrow.parquet.ParquetFile(path, memory_map=True) as file:
+            for batch in file.iter_batches(batch_size=rows, use_threads=False):
                 yield {name: _plain(batch.column(index)) for index, name in enumerate(names)}
 
     return RowFile(filename, "parquet", names, batches)

@@ -14,15 +14,20 @@ from typing import Any
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # its threads do not survive the fork that jobs begin with
 
+import numpy as np
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
 from lmaas_server.engine.base_models import chat_template_of
 from lmaas_server.engine.data.chat import DEFAULT_TEMPLATE, Messages, render
+from lmaas_server.engine.data.examples import Array
+from lmaas_server.engine.data.spill import Room
 
 Json = dict[str, Any]
 SPECIAL = ("<unk>", "<s>", "</s>")
 _BOS, _EOS = 1, 2
 _TRAINING_PIECE = 65_536
+_ENCODED_PIECE = 1 << 16
+"""Characters; what a tokenizer makes of them on the way takes a hundred times as many bytes."""
 _CONTEXT = 6
 _LONGEST_CHARACTER = 4
 """Bytes of UTF-8, and so tokens of one character at most."""
@@ -102,6 +107,26 @@ class Tokens:
             known = self.tokenizer.get_vocab(with_added_tokens=False)
             return [known.get(character, 0) for character in text]
         return self.tokenizer.encode(text, add_special_tokens=False).ids
+
+    def encode_running(self, pieces: Iterable[str], room: Room) -> Array:
+        """Return the tokens of a text that comes in pieces, begun as texts are, without what ends one; int32.
+
+        Pieces are encoded so many together that words across their seams are rare, and never all at once.
+        """
+        found = room.gather(np.int32)
+        if self.bos is not None:
+            found.add(np.array([self.bos]))
+        held: list[str] = []
+        size = 0
+        for piece in pieces:
+            held.append(piece)
+            size += len(piece)
+            if size >= _ENCODED_PIECE:
+                found.add(np.array(self.encode_text("".join(held))))
+                held, size = [], 0
+        if held:
+            found.add(np.array(self.encode_text("".join(held))))
+        return found.finish()
 
     def encode_question(self, messages: Messages) -> list[int]:
         """Return the tokens of a conversation up to where the answer begins."""

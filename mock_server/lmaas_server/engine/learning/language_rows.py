@@ -6,7 +6,7 @@ into batches, and the batches shuffled. The lengths never change, so neither doe
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,11 +15,15 @@ import torch
 from torch import Tensor
 
 from lmaas_server.engine.data.examples import Array
+from lmaas_server.engine.data.spill import Room
 from lmaas_server.engine.data.tokens import Marked
 
 IGNORED = -100
 """The target of a token that is not learned; torch's default for cross entropy."""
+ANY_ROOM = Room()
+"""Of rows that say nothing else."""
 _BUCKET = 8
+_PART = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,22 +87,30 @@ class Cut:
 
 
 class MarkedRows:
-    """Examples of their own: conversations, prompts with completions, texts."""
+    """Examples of their own: conversations, prompts with completions, texts.
 
-    def __init__(self, rows: Sequence[Marked], cut: Cut) -> None:
-        self._ids = [np.asarray(row.ids, dtype=np.int64) for row in rows]
-        self._targets = [np.where(row.learned[1:], ids[1:], IGNORED) for row, ids in zip(rows, self._ids, strict=True)]
+    Their tokens lie one row after the other in two arrays, which `room` keeps on disk where they are many.
+    """
+
+    def __init__(self, rows: Iterable[Marked], cut: Cut, *, room: Room = ANY_ROOM) -> None:
+        inputs, targets, lengths = room.gather(np.int32), room.gather(np.int32), room.gather(np.int64)
+        for row in rows:
+            ids = np.asarray(row.ids)
+            inputs.add(ids[:-1])
+            targets.add(np.where(row.learned[1:], ids[1:], IGNORED))
+            lengths.add(np.array([len(ids) - 1]))
+        self._inputs, self._targets, sizes = inputs.finish(), targets.finish(), lengths.finish()
+        self._starts = np.concatenate([[0], np.cumsum(sizes)])
         self._cut = cut
-        lengths = np.array([len(ids) - 1 for ids in self._ids])
-        self._buckets = -(-lengths // _BUCKET)
-        self._tokens = int(sum((targets != IGNORED).sum() for targets in self._targets))
+        self._buckets = -(-sizes // _BUCKET)
+        self._tokens = sum(int((part != IGNORED).sum()) for part in _parts(self._targets))
         self._edges = list(self._batches(np.sort(self._buckets)))
 
     def __repr__(self) -> str:
         return f"MarkedRows({len(self)} rows, {self._tokens} tokens learned, {self.steps} steps)"
 
     def __len__(self) -> int:
-        return len(self._ids)
+        return len(self._starts) - 1
 
     @property
     def tokens(self) -> int:
@@ -135,21 +147,21 @@ class MarkedRows:
                 first = last
 
     def _batch(self, rows: Array) -> Batch:
-        length = max(len(self._targets[row]) for row in rows)
+        starts, ends = self._starts[rows], self._starts[rows + 1]
+        length = int((ends - starts).max())
         inputs = np.zeros((len(rows), length), dtype=np.int64)
         targets = np.full((len(rows), length), IGNORED, dtype=np.int64)
-        for place, row in enumerate(rows):
-            known = self._targets[row]
-            inputs[place, : len(known)] = self._ids[row][:-1]
-            targets[place, : len(known)] = known
+        for place, (first, last) in enumerate(zip(starts.tolist(), ends.tolist(), strict=True)):
+            inputs[place, : last - first] = self._inputs[first:last]
+            targets[place, : last - first] = self._targets[first:last]
         return Batch(torch.from_numpy(inputs), torch.from_numpy(targets), int((targets != IGNORED).sum()))
 
 
 class RunningRows:
     """Windows on running text; every epoch begins a little further on, so that their seams differ."""
 
-    def __init__(self, ids: Sequence[int], window: int, cut: Cut) -> None:
-        self._ids = torch.tensor(ids, dtype=torch.int64)
+    def __init__(self, ids: Array, window: int, cut: Cut) -> None:
+        self._ids = ids
         self._window = min(window, len(ids) - 1)
         self._cut = cut
         self._rows = max(1, (len(ids) - self._window) // self._window)
@@ -188,5 +200,12 @@ class RunningRows:
             yield self._batch(starts[at : at + self._size])
 
     def _batch(self, starts: Array) -> Batch:
-        places = torch.from_numpy(starts)[:, None] + torch.arange(self._window)  # (rows, tokens)
-        return Batch(self._ids[places], self._ids[places + 1], places.numel())
+        places = starts[:, None] + np.arange(self._window)  # (rows, tokens)
+        inputs, targets = (self._ids[at].astype(np.int64) for at in (places, places + 1))
+        return Batch(torch.from_numpy(inputs), torch.from_numpy(targets), places.size)
+
+
+def _parts(array: Array) -> Iterator[Array]:
+    """Go through a long array without a copy of the whole."""
+    for first in range(0, len(array), _PART):
+        yield array[first : first + _PART]

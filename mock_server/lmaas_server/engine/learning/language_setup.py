@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,12 @@ from torch import Tensor, nn
 from lmaas.types import CausalLM, TrainingRequest
 from lmaas_server.engine.architectures import causal_lm
 from lmaas_server.engine.base_models import context_of
-from lmaas_server.engine.data import messages, plain_text
+from lmaas_server.engine.data import plain_text
 from lmaas_server.engine.data.examples import Examples, Json
+from lmaas_server.engine.data.lines import Lines
 from lmaas_server.engine.data.tokens import Marked, Tokens
 from lmaas_server.engine.language_planning import row_tokens
-from lmaas_server.engine.learning.language_rows import Cut, MarkedRows, Rows, RunningRows
+from lmaas_server.engine.learning.language_rows import ANY_ROOM, Cut, MarkedRows, Rows, RunningRows
 from lmaas_server.engine.learning.optimizers import build_optimizer
 from lmaas_server.engine.learning.schedules import Rate, build_schedule
 from lmaas_server.engine.learning.split import split_rows
@@ -152,7 +154,7 @@ def split_examples(
         kept, held = split_rows(examples, fraction, request.seed or 0)
         return examples.take(kept), examples.take(held)
     # Of running text the end is held out: paragraphs between others would be half known.
-    ends = np.cumsum([len(row) for row in examples.inputs])
+    ends = np.cumsum(np.fromiter((len(row) for row in examples.inputs), dtype=np.int64))
     first = int(np.searchsorted(ends, ends[-1] * (1 - fraction), side="right"))
     first = min(max(first, 1), len(examples) - 1)
     if first == 0:
@@ -181,42 +183,73 @@ def _model(architecture: CausalLM, examples: Examples, base: Path | None) -> tup
     return config, tokens, network
 
 
-def texts_of(examples: Examples) -> list[str]:
-    """Return all the text of examples, to fit a tokenizer on."""
-    if examples.input["kind"] != messages.KIND:
-        return [_text(row) for row in examples.inputs]
-    found: list[str] = []
-    for row in messages.rows_of(examples.inputs):
-        spoken = [f"{m['role']}:\n{m['content']}\n" for m in row.get("messages", ())]
-        found.append("".join(spoken) or row["prompt"] + row["completion"])
-    return found
+def texts_of(examples: Examples) -> Iterator[str]:
+    """Yield all the text of examples, to fit a tokenizer on."""
+    for row in examples.inputs:
+        if not isinstance(row, dict):
+            yield _text(row)
+        elif "messages" in row:
+            yield "".join(f"{message['role']}:\n{message['content']}\n" for message in row["messages"])
+        else:
+            yield row["prompt"] + row["completion"]
 
 
 def _rows(examples: Examples, tokens: Tokens, context: int, cut: Cut) -> tuple[Rows, list[Message]]:
+    room = examples.inputs.room if isinstance(examples.inputs, Lines) else ANY_ROOM
     if plain_text.is_running(examples.input):
-        ids = tokens.encode_text(plain_text.joined(examples.inputs))
-        ids = ids if tokens.bos is None else [tokens.bos, *ids]
+        ids = tokens.encode_running(examples.inputs, room)
         if len(ids) < _FEWEST_TOKENS:
             raise InvalidError("the text is too short to learn from", code="too_few_rows", param="dataset")
         return RunningRows(ids, row_tokens(context), cut), []
-    marked = [_marked(row, tokens) for row in examples.inputs]
-    fitting = [Marked(ids=row.ids[: context + 1], learned=row.learned[: context + 1]) for row in marked]
-    fitting = [row for row in fitting if any(row.learned[1:])]
-    notes = []
-    if not fitting:
+    fitting = _Fitting(examples, tokens, context)
+    rows = MarkedRows(fitting, cut, room=room)
+    if not len(rows):
         raise InvalidError(
-            f"no row leaves room for an answer: the shortest prompt has {min(map(_prompt, marked)):,} tokens and the "
+            f"no row leaves room for an answer: the shortest prompt has {fitting.shortest:,} tokens and the "
             f"model's context {context:,}",
             code="prompt_too_long",
             param="dataset",
         )
-    if left := len(marked) - len(fitting):
-        text = f"{left:,} rows are left out: their prompts alone fill the model's context of {context:,} tokens"
-        notes.append(Message("warning", text, {"rows": left, "context": context}))
-    if shortened := sum(len(row) > context + 1 for row in marked) - left:
-        text = f"{shortened:,} rows are cut at the model's context of {context:,} tokens"
-        notes.append(Message("warning", text, {"rows": shortened, "context": context}))
-    return MarkedRows(fitting, cut), notes
+    return rows, fitting.notes()
+
+
+class _Fitting:
+    """The rows of examples as tokens, cut at a model's context; counts those that are left out or cut."""
+
+    def __init__(self, examples: Examples, tokens: Tokens, context: int) -> None:
+        self._examples = examples
+        self._tokens = tokens
+        self._context = context
+        self.shortest = 0
+        """Tokens of the shortest prompt."""
+        self._left = self._shortened = 0
+
+    def __iter__(self) -> Iterator[Marked]:
+        for row in self._examples.inputs:
+            marked = _marked(row, self._tokens)
+            prompt = marked.learned.index(True) if True in marked.learned else len(marked)
+            self.shortest = min(self.shortest or prompt, prompt)
+            fitting = Marked(ids=marked.ids[: self._context + 1], learned=marked.learned[: self._context + 1])
+            if not any(fitting.learned[1:]):
+                self._left += 1
+                continue
+            self._shortened += len(marked) > len(fitting)
+            yield fitting
+
+    def notes(self) -> list[Message]:
+        """Tell of the rows that are not learned as they are, once all were gone through."""
+        notes = []
+        if self._left:
+            text = f"{self._left:,} rows are left out: their prompts alone fill the model's context of "
+            notes.append(_warning(text, self._left, self._context))
+        if self._shortened:
+            text = f"{self._shortened:,} rows are cut at the model's context of "
+            notes.append(_warning(text, self._shortened, self._context))
+        return notes
+
+
+def _warning(text: str, rows: int, context: int) -> Message:
+    return Message("warning", f"{text}{context:,} tokens", {"rows": rows, "context": context})
 
 
 def _marked(row: Any, tokens: Tokens) -> Marked:
@@ -232,10 +265,6 @@ def _marked(row: Any, tokens: Tokens) -> Marked:
 def _text(row: Any) -> str:
     """Return a row of texts, which are kept as UTF-8, or of running text."""
     return bytes(row).decode("utf-8", "replace") if isinstance(row, bytes) else str(row)
-
-
-def _prompt(row: Marked) -> int:
-    return row.learned.index(True) if True in row.learned else len(row)
 
 
 def _told(rows: Rows, held: Rows | None, network: nn.Module) -> Message:

@@ -1,0 +1,169 @@
+"""Files of many times the memory that rows may take are read within it, whatever their format.
+
+Measured is the memory of another process that the kernel cannot take back (RssAnon); pages of a file that is mapped it
+can, so they are no cost. It is looked at from here a thousand times a second.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import subprocess
+import sys
+import threading
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+from engine_sounds import tone, wav
+from PIL import Image
+
+MEMORY = 1 << 18
+SIZE = 32 << 20
+LANGUAGE = 4 << 20
+"""Bytes of files of language, whose tokens take time to make and are eight bytes each."""
+MOST = 20 << 20
+MOST_OF_LANGUAGE = 6 << 20
+"""Beside the rows that may be, batches and blocks of a fixed size are in memory."""
+NOISE = np.random.default_rng(0).integers(0, 256, size=SIZE, dtype=np.uint8)
+
+
+def repeated(line: str, *, header: str = "", size: int = SIZE) -> bytes:
+    return header.encode() + line.encode() * (size // len(line))
+
+
+def npz(packing: Callable[..., None], **arrays: np.ndarray) -> bytes:
+    stream = io.BytesIO()
+    packing(stream, **arrays)
+    return stream.getvalue()
+
+
+def zipped(member: bytes, ending: str, count: int) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        for number in range(count):
+            archive.writestr(f"{'ab'[number % 2]}/{number}.{ending}", member)
+    return stream.getvalue()
+
+
+def png() -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(np.resize(np.arange(256, dtype=np.uint8), (256, 256))).save(stream, format="PNG")
+    return stream.getvalue()
+
+
+def parquet(**cells: list) -> bytes:
+    stream = io.BytesIO()
+    pyarrow.parquet.write_table(pa.table(cells), stream, row_group_size=20_000, use_dictionary=False, compression=None)
+    return stream.getvalue()
+
+
+def floats(rows: int, columns: int) -> np.ndarray:
+    return np.zeros((rows, columns), dtype=np.float32)
+
+
+def clips() -> dict[str, np.ndarray]:
+    return {"audio": NOISE.view("<i2"), "offset": CLIPS, "y": CLIPS[1:] % 2, "sample_rate": np.int64(8000)}
+
+
+CHAT = {"messages": [{"role": "user", "content": "Who is it? " * 40}, {"role": "assistant", "content": "Me. " * 90}]}
+PAIR = {"prompt": "one and one is " * 10, "completion": "two " * 10}
+CLIPS = np.arange(0, SIZE // 2 + 1, 8192)
+WORDS = "a sentence that is said of it " * 30
+LANGUAGES: dict[str, tuple[str, str]] = {
+    "messages": ("m.jsonl", json.dumps(CHAT) + "\n"),
+    "completions": ("p.jsonl", json.dumps(PAIR) + "\n"),
+    "txt": ("t.txt", "Once there was a cat.\nIt sat on a mat and was glad.\n\n"),
+    "txt in one line": ("l.txt", "Once there was a cat. "),
+}
+FILES: dict[str, tuple[str, Callable[[], bytes], dict]] = {
+    "npz of clips": ("s.npz", lambda: npz(np.savez, **clips()), {"kind": "audio"}),
+    "packed npz of clips": ("c.npz", lambda: npz(np.savez_compressed, **clips()), {"kind": "audio"}),
+    "npz of clips of floats at another rate": (
+        "f.npz",
+        lambda: npz(np.savez, x=floats(SIZE >> 16, 1 << 14), y=np.arange(SIZE >> 16) % 2, sample_rate=np.int64(16_000)),
+        {"kind": "audio", "sample_rate": 8000},
+    ),
+    "zip of clips": ("w.zip", lambda: zipped(wav(tone(300, seconds=1)), "wav", SIZE // 16_000), {}),
+    "zip of pictures": ("i.zip", lambda: zipped(png(), "png", SIZE >> 16), {}),
+    "npz of pictures": (
+        "i.npz",
+        lambda: npz(np.savez, x=NOISE.reshape(-1, 64, 64), y=np.arange(SIZE >> 12) % 2),
+        {"kind": "image"},
+    ),
+    "npz of numbers": ("n.npz", lambda: npz(np.savez, x=floats(SIZE >> 8, 64), y=np.arange(SIZE >> 8) % 2), {}),
+    "csv of texts": ("x.csv", lambda: repeated(f"{WORDS},yes\n", header="text,label\n"), {}),
+    "csv": ("t.csv", lambda: repeated(f"13.25,red {WORDS},yes\n", header="size,colour,label\n"), {}),
+    "jsonl": ("t.jsonl", lambda: repeated(json.dumps({"size": 13.25, "colour": WORDS, "label": "yes"}) + "\n"), {}),
+    "parquet": (
+        "t.parquet",
+        lambda: parquet(size=[1.5] * (SIZE >> 10), colour=[WORDS, None] * (SIZE >> 11), label=["y"] * (SIZE >> 10)),
+        {},
+    ),
+}
+
+
+class Reader:
+    """A process that reads files, and the most memory it had meanwhile."""
+
+    def __init__(self) -> None:
+        program = [sys.executable, str(Path(__file__).parent / "parts" / "reading_within.py"), str(MEMORY)]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        self.process = subprocess.Popen(program, text=True, **pipes)
+        self.process.stdout.readline()
+
+    def memory(self) -> int:
+        """Bytes it holds that are of no file."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(re.search(r"RssAnon:\s+(\d+) kB", status).group(1)) << 10
+
+    def read(self, path: Path, given: dict) -> tuple[dict, int]:
+        """Return what it says of a file, and by how much its memory grew."""
+        before = most = self.memory()
+        answers: list[str] = []
+        self.process.stdin.write(json.dumps({"path": str(path), "input": given}) + "\n")
+        self.process.stdin.flush()
+        waiting = threading.Thread(target=lambda: answers.append(self.process.stdout.readline()))
+        waiting.start()
+        while waiting.is_alive():
+            most = max(most, self.memory())
+            waiting.join(0.001)
+        return json.loads(answers[0]), most - before
+
+    def close(self) -> None:
+        self.process.stdin.close()
+        self.process.stdout.close()
+        self.process.wait(30)
+
+
+@pytest.fixture(scope="module")
+def reader() -> Iterator[Reader]:
+    found = Reader()
+    yield found
+    found.close()
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_of_many_times_the_memory_is_read_within_it(reader, tmp_path, name):
+    filename, data, given = FILES[name]
+    path = tmp_path / filename
+    path.write_bytes(data())
+    said, grown = reader.read(path, given)
+    assert said["bytes"] > 0
+    assert grown < MOST
+
+
+@pytest.mark.parametrize("name", LANGUAGES)
+def test_language_of_many_times_the_memory_is_read_and_made_tokens_within_it(reader, tmp_path, name):
+    filename, line = LANGUAGES[name]
+    path = tmp_path / filename
+    path.write_bytes(repeated(line, size=LANGUAGE))
+    said, grown = reader.read(path, {})
+    assert said["bytes"] > 0.8 * LANGUAGE
+    assert said["tokens"] > MEMORY
+    assert grown < MOST_OF_LANGUAGE
