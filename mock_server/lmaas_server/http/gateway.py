@@ -7,11 +7,10 @@ way is the same, and nothing on it asks Flask which request is at hand. What is 
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -116,12 +115,12 @@ class Gateway:
             Exception: Whatever was wrong; `failure` has the answer to it.
         """
         caller = ANYBODY if described.is_open else self._admit(exchange)
-        with self._read(exchange, described, caller) as call:
-            if call.request_key is None or described.own_replays:
-                return _answered(handler(call, **parameters))
-            return self._idempotency.answer(
-                call.request_key, call.fingerprint, lambda: self._settled(exchange, handler, call, parameters)
-            )
+        made = self._heard(exchange, described, caller)
+        if described.body_kind == "upload":
+            with receive(exchange.request, limit=self._max_upload, new_temp=self._new_temp) as upload:
+                fingerprint = fingerprint_of(exchange.request, upload.fingerprint)
+                return self._done(exchange, described, handler, made(body=upload, fingerprint=fingerprint), parameters)
+        return self._done(exchange, described, handler, self._read(exchange.request, described, made), parameters)
 
     def failure(self, exchange: Exchange, exc: Exception) -> Answer:
         """Return the answer to a request that failed."""
@@ -181,39 +180,47 @@ class Gateway:
             raise UnavailableError(message, code="draining", retry_after=1.0)
         return caller
 
-    @contextlib.contextmanager
-    def _read(self, exchange: Exchange, described: Operation, caller: str) -> Iterator[Call]:
-        """Read query, body and idempotency key, in the way the operation asks for."""
+    def _done(
+        self, exchange: Exchange, described: Operation, handler: Handler, call: Call, parameters: Mapping[str, str]
+    ) -> Answer | Response:
+        """Do what was asked, once for each idempotency key."""
+        if call.request_key is None or described.own_replays:
+            return _answered(handler(call, **parameters))
+        return self._idempotency.answer(
+            call.request_key, call.fingerprint, lambda: self._settled(exchange, handler, call, parameters)
+        )
+
+    def _heard(self, exchange: Exchange, described: Operation, caller: str) -> partial[Call]:
+        """Read query and idempotency key; return what makes a call of them and the body."""
         request, environ = exchange.request, exchange.request.environ
-        key = request_key_of(request, caller) if described.mutates else None
-        query = queries_of(request.args, described.query, paged=described.listed) if request.query_string else {}
-        made = partial(
+        return partial(
             Call,
             request=request,
             request_id=exchange.request_id,
             caller=caller,
-            request_key=key,
-            query=query,
+            request_key=request_key_of(request, caller) if described.mutates else None,
+            query=queries_of(request.args, described.query, paged=described.listed) if environ["QUERY_STRING"] else {},
             accept=environ.get("HTTP_ACCEPT", ""),
             page=page_of(request.args, order=described.order) if described.listed else _ANY_PAGE,
         )
+
+    def _read(self, request: Request, described: Operation, made: partial[Call]) -> Call:
+        """Read the body in the way the operation asks for."""
+        key = made.keywords["request_key"]
         match described.body_kind:
             case "json":
                 body, raw = read_json(request, described.body, limit=self._max_body)
-                yield made(body=body, raw=raw, fingerprint=fingerprint_of(request, raw) if key else "")
+                return made(body=body, raw=raw, fingerprint=fingerprint_of(request, raw) if key else "")
             case "raw":
                 media = media_type(request, allowed=described.accepts)
                 raw = read_bytes(request, limit=self._max_body)
                 fingerprint = fingerprint_of(request, media.encode() + raw) if key else ""
-                yield made(raw=raw, media=media, fingerprint=fingerprint)
-            case "upload":
-                with receive(request, limit=self._max_upload, new_temp=self._new_temp) as upload:
-                    yield made(body=upload, fingerprint=fingerprint_of(request, upload.fingerprint))
+                return made(raw=raw, media=media, fingerprint=fingerprint)
             case "stream":
                 media = media_type(request, allowed=described.accepts)
-                yield made(body=stream_blocks(request, limit=self._max_upload), media=media)
+                return made(body=stream_blocks(request, limit=self._max_upload), media=media)
             case _:
-                yield made(fingerprint=fingerprint_of(request, b""))
+                return made(fingerprint=fingerprint_of(request, b""))
 
     def _begin(self) -> None:
         g.exchange = self.begin(request._get_current_object())  # type: ignore[attr-defined]  # noqa: SLF001 - the documented way past the proxy

@@ -7,7 +7,7 @@ import threading
 from collections import OrderedDict
 
 from lmaas_server.engine.serving.batching import Batcher, Limits
-from lmaas_server.records import DeploymentRecord
+from lmaas_server.records import DeploymentRecord, Json
 
 __all__ = ["Batchers"]
 
@@ -22,18 +22,21 @@ class Batchers:
         self._max_wait = max_wait
         self._at_once = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         self._lock = threading.Lock()
-        self._known: OrderedDict[tuple[str, str], Batcher] = OrderedDict()
+        # Beside each, the very object that said its limits: a record that was not read again has no others.
+        self._known: OrderedDict[tuple[str, str], tuple[Json, Batcher]] = OrderedDict()
 
     def __repr__(self) -> str:
         return f"Batchers({len(self._known)})"
 
     def of(self, record: DeploymentRecord, model: str) -> Batcher:
         """Return the batcher of a variant; with other limits, it is a new one and who stands in the old is served."""
-        key, limits = (record.name, model), self._limits(record)
+        key = (record.name, model)
         with self._lock:
-            known = self._known.get(key)
-            if known is None or known.limits != limits:
-                known = self._known[key] = Batcher(limits)
+            said, known = self._known.get(key, (None, None))
+            if known is None or said is not record.batching:
+                limits = self._limits(record)
+                known = known if known is not None and known.limits == limits else Batcher(limits)
+                self._known[key] = record.batching, known
             self._known.move_to_end(key)
             if len(self._known) > _MOST:
                 self._known.popitem(last=False)
