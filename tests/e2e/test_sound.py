@@ -10,8 +10,8 @@ import zipfile
 import numpy as np
 import pytest
 
-from lmaas import APIStatusError, JobFailedError, UnprocessableEntityError
-from lmaas.types import AudioCNN, AudioInput
+from lmaas import APIStatusError, UnprocessableEntityError
+from lmaas.types import AudioCNN, AudioInput, Validation
 
 RATE = 8000
 LIGHT = AudioCNN(channels=(8, 16), hidden=32)
@@ -27,13 +27,14 @@ def wav(hertz: float, *, seconds: float = 0.3, rate: int = RATE) -> bytes:
     return stream.getvalue()
 
 
-def folders(clips: int = 40, **more: bytes) -> bytes:
+def folders(clips: int = 40, *, rate: int = RATE, **more: bytes) -> bytes:
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w") as archive:
         for word, hertz in WORDS.items():
             for take in range(clips):
                 archive.writestr(
-                    f"{word}/{take}.wav", wav(hertz * (0.9 + take / clips / 5), seconds=0.2 + take % 3 / 20)
+                    f"{word}/{take}.wav",
+                    wav(hertz * (0.9 + take / clips / 5), seconds=0.2 + take % 3 / 20, rate=rate),
                 )
         for name, data in more.items():
             archive.writestr(f"low/{name}", data)
@@ -62,10 +63,19 @@ def test_a_dataset_of_sound_says_its_rate_and_shows_its_rows_as_wav_files(lmaas_
         assert (file.getframerate(), file.getnframes()) == (RATE, 1600)
 
 
-def test_rows_of_another_rate_are_told_the_models(lmaas_client, ear):
-    wide = lmaas_client.datasets.create(folders(3), input=AudioInput(sample_rate=16_000))
-    with pytest.raises(JobFailedError, match="sample_rate 16000, those of the model 8000"):
-        lmaas_client.jobs.wait(lmaas_client.evaluate("e2e-ear@1", wide))
+def test_clips_of_another_rate_are_resampled_to_the_models_and_measured_as_well(lmaas_client, ear):
+    wide = lmaas_client.datasets.create(folders(8, rate=22_050), input=AudioInput(sample_rate=22_050))
+    assert wide.input.sample_rate == 22_050
+    metrics = lmaas_client.jobs.wait(lmaas_client.evaluate("e2e-ear@1", wide)).metrics
+    assert metrics["accuracy"] == 1.0
+
+
+def test_a_version_is_trained_further_and_validated_on_clips_of_other_rates(lmaas_client, ear):
+    wide, wider = (lmaas_client.datasets.create(folders(12, rate=rate)) for rate in (11_025, 16_000))
+    validation = Validation(dataset=wider.id)
+    job = lmaas_client.train(wide, name=ear, base_model="e2e-ear@1", validation=validation, epochs=1, seed=0)
+    assert lmaas_client.jobs.wait(job).metrics["accuracy"] == 1.0
+    assert lmaas_client.models.retrieve(f"{ear}@2").input["sample_rate"] == RATE
 
 
 def test_a_row_that_is_no_sound_is_named_and_its_neighbour_is_heard(lmaas_client, ear):

@@ -154,7 +154,7 @@ def _task(request: TrainingRequest, target: Json) -> str:
 def _check_same_rows(dataset: Json, other: Json | None, param: str) -> None:
     if other is None:
         return
-    check_same_inputs(dataset["input"], other["input"], what=param, param=param)
+    check_same_inputs(dataset["input"], other["input"], what=param, param=param, unread=True)
     if any(dataset["target"].get(key) != other["target"].get(key) for key in ("kind", "shape", "multiple")):
         raise InvalidError(
             f"the dataset's targets are {dataset['target']['kind']} and those of {param} {other['target']['kind']}"

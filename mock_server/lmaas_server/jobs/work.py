@@ -36,12 +36,13 @@ def run_training(spec: Json, control: Control) -> Iterator[Said]:
     request = TrainingRequest.model_validate_json(orjson.dumps(spec["request"]))
     spec = {**spec, "threads": training_threads(request, spec["dataset"], spec["threads"])}
     _use_threads(spec)
-    examples = _read(spec["dataset"])
+    like = describe_bundle(Path(spec["base"])) if spec["base"] and request.task != "generation" else spec["dataset"]
+    examples = _read(_at_rate_of(like, spec["dataset"]))
     yield _told(examples, spec)
     reports = (_language().train_language if request.task == "generation" else train)(
         examples,
         request,
-        validation=_read_as(spec["validation"], spec["dataset"]) if spec["validation"] else None,
+        validation=_read_as(_at_rate_of(like, spec["validation"]), spec["dataset"]) if spec["validation"] else None,
         base=_path(spec["base"]),
         directory=Path(spec["directory"]),
         resume=_path(spec["resume"]),
@@ -55,7 +56,7 @@ def run_evaluation(spec: Json, _control: Control) -> Iterator[Said]:
     _use_threads(spec)
     bundle = Path(spec["bundle"])
     model = describe_bundle(bundle)
-    examples = _read_as(spec["dataset"], model)
+    examples = _read_as(_at_rate_of(model, spec["dataset"]), model)
     yield _told(examples, spec)
     yield Progress(0, 1, 0, 0)
     if model["task"] == "generation":
@@ -83,7 +84,7 @@ def run_update(spec: Json, control: Control) -> Iterator[Said]:
     reports = update(
         bundle,
         items,
-        _read(spec["dataset"]) if spec["dataset"] else None,
+        _read(_at_rate_of(model, spec["dataset"])) if spec["dataset"] else None,
         UpdateRequest.model_validate_json(orjson.dumps(spec["request"])),
         directory=Path(spec["directory"]),
         resume=_path(spec["resume"]),
@@ -150,6 +151,12 @@ def _read_as(dataset: Json, described: Json) -> Examples:
     given = {key: value for key, value in described["input"].items() if key not in {"encoding", "delimiter", "header"}}
     target = {**described["target"], "columns": dataset["target"].get("columns")}
     return _read({**dataset, "input": given | how, "target": target})
+
+
+def _at_rate_of(described: Json, dataset: Json) -> Json:
+    """Return a dataset so that its clips are resampled to the rate of what is described; any other as it is."""
+    rate = described["input"].get("sample_rate")
+    return {**dataset, "input": {**dataset["input"], "sample_rate": rate}} if rate else dataset
 
 
 def _slices(dataset: Json, column: str) -> list[str]:

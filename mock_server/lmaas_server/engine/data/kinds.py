@@ -184,13 +184,15 @@ def target_spec(described: Json) -> Json:
     return spec
 
 
-def check_same_inputs(given: Json, wanted: Json, *, what: str, param: str) -> None:
+def check_same_inputs(given: Json, wanted: Json, *, what: str, param: str, unread: bool = False) -> None:
     """Refuse inputs that are not of the kind, shape and columns that are wanted.
+
+    Clips that are still `unread` may be of another rate: they are resampled as they are read.
 
     Raises:
         InvalidError: `input_mismatch`.
     """
-    for key in ("kind", "shape", "sample_rate"):
+    for key in ("kind", "shape") if unread else ("kind", "shape", "sample_rate"):
         if given.get(key) != wanted.get(key):
             raise InvalidError(
                 f"the dataset's inputs have {key} {given.get(key)}, those of {what} {wanted.get(key)}; "
