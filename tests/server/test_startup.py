@@ -19,6 +19,7 @@ LATE = [
     "pandas",
     "prometheus_client",
     "alembic",
+    "sqlalchemy.dialects.postgresql",
     "sqlalchemy.orm",
     "lmaas.client",
     "httpx",

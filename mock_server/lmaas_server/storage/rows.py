@@ -8,11 +8,18 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from sqlalchemy import Column, Connection, Dialect, Table
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 
 RecordT = TypeVar("RecordT")
 
-_INSERT: dict[str, Callable[[Table], Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+
+def _postgresql(table: Table) -> Any:
+    from sqlalchemy.dialects import postgresql  # as much to import as Flask's routing, for who serves SQLite
+
+    return postgresql.insert(table)
+
+
+_INSERT: dict[str, Callable[[Table], Any]] = {"sqlite": sqlite.insert, "postgresql": _postgresql}
 
 
 def columns_of(table: Table, record: type[Any]) -> list[Column[Any]]:
