@@ -37,6 +37,24 @@ def parquet() -> bytes:
 
 
 @pytest.mark.parametrize(
+    "date",
+    ["2026-02-01", "2026/02/01", "2026/2/1", "01.02.2026", "1.2.2026", "01.02.2026 00:00", "2026/2/1T01:00:00+01:00"],
+)
+def test_a_date_whose_order_is_everybodys_is_a_date_and_the_same_in_a_prediction(read, date):
+    examples = read(f"day,label\n{date},yes\n2026-02-02,no\n".encode(), filename="t.csv")
+    assert [column["type"] for column in examples.input["columns"]] == ["date"]
+    assert preview(examples.inputs[0], examples.input) == {"day": "2026-02-01T00:00:00+00:00"}
+    rows, errors = rows_from_json([{"day": date}], examples.input)
+    assert (rows[0], errors) == (examples.inputs[0], {})
+
+
+@pytest.mark.parametrize("date", ["01/02/2026", "1-2-2026", "31.02.2026", "2026/13/01", "32.01.2026"])
+def test_a_date_that_is_none_or_of_no_certain_order_is_a_category(read, date):
+    examples = read(f"day,label\n{date},yes\n2026-02-02,no\n".encode(), filename="t.csv")
+    assert [column["type"] for column in examples.input["columns"]] == ["category"]
+
+
+@pytest.mark.parametrize(
     ("data", "filename"),
     [(CSV, "t.csv"), (JSONL, "t.jsonl"), (parquet(), "t.parquet")],
     ids=["csv", "jsonl", "parquet"],

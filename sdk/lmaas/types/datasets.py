@@ -12,7 +12,10 @@ Format = Literal["npz", "csv", "jsonl", "parquet", "zip", "txt"]
 
 
 class TensorInput(WireRequest):
-    """Numbers of one fixed shape per row."""
+    """Numbers of one fixed shape per row.
+
+    This is what an npz holds where nothing else is said, also of bytes that could be pictures; say `image` for those.
+    """
 
     kind: Literal["tensor"] = "tensor"
     normalize: Literal["auto", "feature", "global", "none"] = "auto"
@@ -22,7 +25,11 @@ class TensorInput(WireRequest):
 
 
 class ImageInput(WireRequest):
-    """Pictures; all are brought to one size and to a number of channels."""
+    """Pictures; all are brought to one size and to a number of channels.
+
+    Of an npz, x is (rows, height, width) or (rows, height, width, 1 or 3): bytes, whole numbers within 0 and 255 or
+    shares of white within 0 and 1. Such an npz is read as `tensor` unless this is said.
+    """
 
     kind: Literal["image"] = "image"
     size: (
@@ -73,7 +80,11 @@ class TableInput(WireRequest):
 
     kind: Literal["table"] = "table"
     columns: dict[str, ColumnType] = {}
-    """Types of columns that are not what they look like; the others are told from their values."""
+    """Types of columns that are not what they look like; the others are told from their values.
+
+    A date is written 2026-01-31, 2026/01/31 or 31.01.2026, with or without a time; 01/31/2026, whose order is not
+    everybody's, is a category.
+    """
     encoding: str = "utf-8"
     """Of a csv: any of Python's codecs that writes text in bytes."""
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None

@@ -16,11 +16,17 @@ import orjson
 
 MISSING = frozenset({"", "?", "N/A", "NA", "NULL", "NaN", "None", "nan", "null"})
 NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,4})?$"
-DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?(Z|[+-][0-9]{2}:?[0-9]{2})?)?$"
+_TIME = r"[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?(Z|[+-][0-9]{2}:?[0-9]{2})?"
+_DAY = r"[0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{4}/[0-9]{1,2}/[0-9]{1,2}|[0-9]{1,2}\.[0-9]{1,2}\.[0-9]{4}"
+DATE = rf"^({_DAY})({_TIME})?$"
+"""2026-01-31, 2026/01/31 and 31.01.2026, with or without a time. Where slashes come last, 01/02/2026, people disagree
+which number is the month; such a date is a category."""
 EXACT = 2**53
 """Whole numbers below it are exact as floats."""
 
 _NUMBER, _DATE = re.compile(NUMBER), re.compile(DATE)
+_YEAR_FIRST = re.compile(r"([0-9]{4})/([0-9]{1,2})/([0-9]{1,2})")
+_YEAR_LAST = re.compile(r"([0-9]{1,2})\.([0-9]{1,2})\.([0-9]{4})")
 
 Cell = float | str | list[Any] | None
 
@@ -70,17 +76,28 @@ def number_of(cell: Cell) -> float | None:
 
 
 def seconds_of(cell: Cell) -> float | None:
-    """Return a date of ISO 8601 as seconds since 1970, in UTC where it says nothing else; None where it is none."""
+    """Return a date as seconds since 1970, in UTC where it says nothing else; None where it is none."""
     if not isinstance(cell, str) or not _DATE.match(cell):
         return None
     try:
-        moment = datetime.fromisoformat(cell)
+        moment = datetime.fromisoformat(_iso(cell))
     except ValueError:
         return None
     try:
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     except OverflowError:
         return None
+
+
+def _iso(date: str) -> str:
+    """Return a date as ISO 8601 writes it."""
+    if found := _YEAR_FIRST.match(date):
+        year, month, day = found.groups()
+    elif found := _YEAR_LAST.match(date):
+        day, month, year = found.groups()
+    else:
+        return date
+    return f"{year}-{month:0>2}-{day:0>2}{date[found.end() :]}"
 
 
 def category_of(cell: Cell) -> str:

@@ -164,6 +164,6 @@ def _all_match(column: pa.Array, pattern: str) -> bool:
 _ENCODERS: dict[str, Any] = {"number": _numbers, "date": _dates, "category": _categories}
 _A = {
     "number": "a finite number",
-    "date": "a date such as 2026-01-31 or 2026-01-31T12:00:00Z",
+    "date": "a date such as 2026-01-31, 2026-01-31T12:00:00Z, 2026/01/31 or 31.01.2026",
     "category": "a category",
 }

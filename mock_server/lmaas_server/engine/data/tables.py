@@ -20,7 +20,7 @@ from lmaas_server.engine.data.examples import Array, Examples, Json, ReadLimits
 from lmaas_server.errors import InvalidError, ServiceError
 
 KIND = "table"
-_WORDS = {"number": "a finite number", "date": "a date such as 2026-01-31"}
+_WORDS = {"number": "a finite number", "date": "a date such as 2026-01-31, 2026/01/31 or 31.01.2026"}
 
 
 def read(  # noqa: PLR0917 - the signature of a reader
