@@ -7,7 +7,7 @@ import uuid
 import pytest
 
 from lmaas import LMaaS
-from lmaas.types import MLP
+from lmaas.types import MLP, VariantSpec
 
 
 @pytest.fixture
@@ -54,9 +54,18 @@ def test_one_revision_is_made_when_the_answer_to_deploy_is_lost(cut, proxy, mode
 def test_one_rollback_is_done_when_its_answer_is_lost(cut, proxy, model):
     name = f"reader-{uuid.uuid4().hex[:8]}"
     cut.deploy(model, name=name)
-    cut.deploy(model, name=name)
+    cut.deploy(variants=[VariantSpec(model=model, role="canary")], name=name)
     proxy.lose = [f"POST /v1/deployments/{name}/rollback".encode()]
     assert cut.deployments.rollback(name).revision == 3
+
+
+def test_one_promotion_is_made_when_its_answer_is_lost(cut, proxy, model):
+    name = f"reader-{uuid.uuid4().hex[:8]}"
+    cut.deploy(variants=[VariantSpec(model=model, role="canary")], name=name)
+    proxy.lose = [f"POST /v1/deployments/{name}/promote".encode()]
+    promoted = cut.deployments.promote(name)
+    assert (promoted.revision, promoted.variants[0].role) == (2, "champion")
+    assert [event.type for event in cut.deployments.events(name)] == ["promotion"]
 
 
 def test_feedback_is_stored_once_when_its_answer_is_lost(cut, proxy, model, digits):

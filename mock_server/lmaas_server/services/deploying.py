@@ -181,11 +181,11 @@ class DeployingService:
             models = self._storage.models
             candidate = models.resolve(candidate_of(self._storage, current) if model is None else model)
             champion = champion_of(current)
-            if candidate.id == champion:
+            champions = [v["model"] for v in current.variants if v["role"] == "champion"]
+            if candidate.id == champion in champions:
                 return None
             if (serving := models.get(champion)) is not None:
                 check_alike(candidate, serving, param="model")
-            champions = [v["model"] for v in current.variants if v["role"] == "champion"]
             parent = candidate.lineage.get("parent")
             before = parent if parent in champions else champion
             why = reason or f"Promoted {candidate.id}."

@@ -33,14 +33,7 @@ def way_back(history: Sequence[RevisionRecord]) -> RevisionRecord:
             removed |= models_of(revision.variants) - models_of(later.variants)
         if not models_of(revision.variants) & removed and not alike(revision.variants, current.variants):
             return revision
-    what = (
-        f"every earlier revision serves the same, or {', '.join(sorted(removed))}, which the server took back; "
-        "name the revision if you want it all the same"
-        if len(history) > 1
-        else "it is at its first revision"
-    )
-    message = f"The deployment {current.deployment!r} has nothing to go back to: {what}."
-    raise ConflictError(message, code="nothing_to_roll_back", param="revision")
+    raise _nothing(current, removed)
 
 
 def named(history: Sequence[RevisionRecord], number: int) -> RevisionRecord:
@@ -60,3 +53,11 @@ def named(history: Sequence[RevisionRecord], number: int) -> RevisionRecord:
 def same_as(history: Sequence[RevisionRecord], variants: Sequence[dict[str, object]]) -> RevisionRecord | None:
     """Return the newest earlier revision that served as these variants do."""
     return next((revision for revision in history[1:] if alike(revision.variants, variants)), None)
+
+
+def _nothing(current: RevisionRecord, removed: set[str]) -> ConflictError:
+    what = "it is at its first revision" if current.revision == 1 else "every earlier revision serves the same"
+    if removed:
+        what += f", or {', '.join(sorted(removed))}, which the server took back: name the revision if you want that"
+    message = f"The deployment {current.deployment!r} has nothing to go back to: {what}."
+    return ConflictError(message, code="nothing_to_roll_back", param="revision")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sqlalchemy import Connection, delete, func, select, true, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, select, true, update
 
 from lmaas_server.storage.database import Database
 from lmaas_server.storage.rows import insert_new
@@ -30,7 +30,7 @@ class CandidateRepository:
 
     def count(self, deployment: str, model: str) -> int:
         """Return how many items are noted, retracted ones too."""
-        query = select(func.count()).select_from(candidate_feedback).where(*_of(deployment, model))
+        query = select(func.count()).select_from(candidate_feedback).where(_of(deployment, model))
         with self._database.reading() as connection:
             return connection.execute(query).scalar_one()
 
@@ -40,11 +40,11 @@ def apply(connection: Connection, deployment: str, model: str) -> int:
 
     One that was retracted or applied in another version meanwhile keeps what it says.
     """
-    noted = select(candidate_feedback.c.feedback).where(*_of(deployment, model))
+    noted = select(candidate_feedback.c.feedback).where(_of(deployment, model))
     open_items = feedback.c.retracted_at.is_(None) & feedback.c.applied_in.is_(None)
     change = update(feedback).where(feedback.c.id.in_(noted), open_items)
     count = connection.execute(change.values(applied_in=model, learned=true())).rowcount
-    connection.execute(delete(candidate_feedback).where(*_of(deployment, model)))
+    connection.execute(delete(candidate_feedback).where(_of(deployment, model)))
     return count
 
 
@@ -53,5 +53,5 @@ def forget(connection: Connection, model: str) -> None:
     connection.execute(delete(candidate_feedback).where(candidate_feedback.c.model == model))
 
 
-def _of(deployment: str, model: str) -> tuple[object, ...]:
-    return candidate_feedback.c.deployment == deployment, candidate_feedback.c.model == model
+def _of(deployment: str, model: str) -> ColumnElement[bool]:
+    return and_(candidate_feedback.c.deployment == deployment, candidate_feedback.c.model == model)
