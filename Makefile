@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help quickstart examples test lint types contracts openapi bench bench-learning clean
+.PHONY: help quickstart examples test lint types contracts openapi bench bench-learning bench-growth clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 18
@@ -48,6 +48,9 @@ bench: $(VENV)/dev.stamp  ## measure training and the client; figures are ratios
 
 bench-learning: $(VENV)/dev.stamp  ## hold learning from feedback to its floors, on real data
 	@$(BIN)/python -m benchmarks.learning $(ARGS)
+
+bench-growth: $(VENV)/dev.stamp  ## how cost grows with rows, requests, parameters and files; draws docs/growth.png
+	@$(BIN)/python -m benchmarks.growth $(ARGS)
 
 clean:  ## remove what was built and measured, not .venv
 	@rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

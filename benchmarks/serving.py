@@ -55,6 +55,7 @@ class Message:
     body: bytes
     media: str = "application/json"
     accept: str = "application/json"
+    path: str = _PREDICTIONS
 
     @property
     def headers(self) -> dict[str, str]:
@@ -64,7 +65,7 @@ class Message:
     @property
     def raw(self) -> bytes:
         """As it goes over the wire."""
-        lines = [f"POST {_PREDICTIONS} HTTP/1.1", "Host: localhost", f"Content-Length: {len(self.body)}"]
+        lines = [f"POST {self.path} HTTP/1.1", "Host: localhost", f"Content-Length: {len(self.body)}"]
         lines += [f"{name}: {value}" for name, value in self.headers.items()]
         return "\r\n".join(lines).encode() + b"\r\n\r\n" + self.body
 
@@ -77,7 +78,9 @@ def measure() -> tuple[str, list[Row]]:
         ours = stack.enter_context(real_server(directory / "data"))
         prepare(ours)
         load = partial(loaded, directory=directory)
-        rows = [*_one_row(load, bare, ours), *_many_rows(load, ours)]
+        two = stack.enter_context(real_server(directory / "two", workers="2"))
+        prepare(two)
+        rows = [*_one_row(load, bare, ours), *_many_rows(load, ours), *_two_workers(load, ours, two)]
     return f"Serving an MLP 784-512-512-10, {CONNECTIONS} connections, load by {'wrk' if _wrk() else 'Python'}", rows
 
 
@@ -101,6 +104,13 @@ def _many_rows(load: Callable[..., Measured], ours: int) -> Iterator[Row]:
         pairs = in_turn(partial(load, ours, one), partial(load, ours, message))
         gain = statistics.median(b.rate * _ROWS / a.rate for a, b in pairs)
         yield Row(f"{_ROWS} rows of {what} a request, rows/s over one row a request", f"{gain:.1f}x", "")
+
+
+def _two_workers(load: Callable[..., Measured], one: int, two: int) -> Iterator[Row]:
+    message = Message(body=json_body(1))
+    pairs = in_turn(partial(load, one, message), partial(load, two, message))
+    gain = statistics.median(b.rate / a.rate for a, b in pairs)
+    yield Row("`--workers 2`, requests over one worker", f"{gain:.2f}x", ">= 1.6x", gain >= 1.6)
 
 
 def in_turn(a: Callable[[], Measured], b: Callable[[], Measured]) -> list[tuple[Measured, Measured]]:
@@ -136,7 +146,7 @@ def _by_wrk(port: int, message: Message, directory: Path) -> Measured:
     )
     command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{SECONDS:.0f}s", "-s", str(script)]
     output = subprocess.run(
-        [*command, f"http://127.0.0.1:{port}{_PREDICTIONS}"], capture_output=True, check=True, text=True
+        [*command, f"http://127.0.0.1:{port}{message.path}"], capture_output=True, check=True, text=True
     )
     line = next(line for line in output.stdout.splitlines() if line.startswith("RESULT "))
     requests, duration, p50, p99, failures = (int(word) for word in line.split()[1:])

@@ -87,15 +87,15 @@ def measure() -> tuple[str, list[Row]]:
         write_npz(path, MEGABYTES)
         limits = {"max_upload_mb": str(MEGABYTES + 64), "max_unpacked_mb": str(2 * MEGABYTES + 64)}
         with running_server(Path(folder, "served"), **limits) as (url, _):
-            rounds = [
-                (_copied(path, copy), uploaded(url, path, above=NEVER), uploaded(url, path, above=0))
-                for _ in range(ROUNDS + 1)  # the first warms the file and is not counted
-            ]
-    copies = statistics.median(each[0] for each in rounds[1:])
+            copies, streams, parts = [], [], []
+            for _ in range(ROUNDS + 1):  # the first warms the file and is not counted
+                copies.append(_copied(path, copy))
+                streams.append(uploaded(url, path, above=NEVER))
+                parts.append(uploaded(url, path, above=0))
     found = []
-    for at, what in ((1, "one stream"), (2, "parts")):
-        ratio = copies / statistics.median(each[at][0] for each in rounds[1:])
-        memory = max(each[at][1] for each in rounds)
+    for what, measured in (("one stream", streams), ("parts", parts)):
+        ratio = statistics.median(copies[1:]) / statistics.median(took for took, _ in measured[1:])
+        memory = max(memory for _, memory in measured)
         target = 0.5 if what == "parts" else None
         found.append(
             Row(
