@@ -183,6 +183,12 @@ def test_the_server_takes_a_canary_out_and_says_so(canary, http, server):
     )
 
 
+def test_the_server_takes_out_the_one_canary_that_it_means(both, http, server):
+    http.patch("/v1/deployments/d", json={"variants": [*CANARY, {**CANARY[1], "model": "blobs@3"}]})
+    server.deploying.rollback("d", reason="worse", actor=SERVER, canary="blobs@3")
+    assert roles(http.get("/v1/deployments/d").json)[1] == ("blobs@2", "canary", 0.1)
+
+
 def test_a_canary_that_grew_is_taken_out_whole_and_a_newer_champion_stays(canary, http, server):
     http.patch(
         "/v1/deployments/d", json={"variants": [{**CANARY[0], "model": "blobs@3"}, {**CANARY[1], "weight": 0.5}]}

@@ -202,11 +202,12 @@ class DeployingService:
         actor: str,
         request_key: str | None = None,
         if_revision: int | None = None,
+        canary: str | None = None,
     ) -> DeploymentRecord:
         """Make the variants of an earlier revision the newest revision, as a person or as the server itself.
 
         Omitted, `revision` is the newest that served otherwise and has no version that the server took back since.
-        Where `actor` is the server (`revising.SERVER`) it is what serves now without its canaries.
+        Where `actor` is the server (`revising.SERVER`) it is what serves now without its canaries, or without `canary`.
 
         Raises:
             MissingError: `deployment_not_found`, `revision_not_found`.
@@ -216,7 +217,7 @@ class DeployingService:
         def planned(current: DeploymentRecord) -> Plan:
             known = self._storage.deployments.revisions(name)
             history = [record for record in known if record.revision <= current.revision]
-            return retreat(history, revision=revision, reason=reason, actor=actor)
+            return retreat(history, revision=revision, reason=reason, actor=actor, canary=canary)
 
         return self._reviser.revise(name, planned, actor=actor, request_key=request_key, if_revision=if_revision)
 

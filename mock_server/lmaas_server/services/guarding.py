@@ -198,6 +198,7 @@ class CanaryGuard:
                 actor=SERVER,
                 request_key=f"{key}\0{record.created_at!r}",
                 if_revision=record.revision,
+                canary=trial.canary,
             )
         except (ConflictError, MissingError) as exc:
             logger.info("the guard of %s comes too late: %s", record.name, exc)

@@ -124,15 +124,22 @@ def trial(current: DeploymentRecord, model: str, *, share: float, reason: str, a
     return Plan(variants=variants, reason=reason, cause="canary", happening=happening)
 
 
-def retreat(history: Sequence[RevisionRecord], *, revision: int | None, reason: str | None, actor: str) -> Plan:
-    """Plan to go back: to a revision, or the one that `way_back` finds; the server itself takes the canaries out.
+def retreat(
+    history: Sequence[RevisionRecord],
+    *,
+    revision: int | None,
+    reason: str | None,
+    actor: str,
+    canary: str | None = None,
+) -> Plan:
+    """Plan to go back: to a revision, or the one that `way_back` finds; the server itself takes canaries out.
 
     Raises:
         MissingError: `revision_not_found`.
         ConflictError: `nothing_to_roll_back`.
     """
     current, automatic = history[0], actor == SERVER
-    rest = without_canaries(current.variants) if automatic and revision is None else []
+    rest = without_canaries(current.variants, only=canary) if automatic and revision is None else []
     if len(rest) < len(current.variants) and rest:
         target = same_as(history, rest)
     else:

@@ -62,9 +62,9 @@ def with_canary(variants: Sequence[Json], candidate: str, *, share: float) -> li
     return [*scaled, {"model": candidate, "weight": share, "role": "canary"}]
 
 
-def without_canaries(variants: Sequence[Json]) -> list[Json]:
-    """Return the variants without the canaries; nothing where nobody would answer then."""
-    rest = [v for v in variants if v["role"] != "canary"]
+def without_canaries(variants: Sequence[Json], *, only: str | None = None) -> list[Json]:
+    """Return the variants without the canaries, or `only` one of them; nothing where nobody would answer then."""
+    rest = [v for v in variants if v["role"] != "canary" or only not in {None, v["model"]}]
     return rest if any(v["role"] != "shadow" and v["weight"] > 0 for v in rest) else []
 
 
