@@ -1,4 +1,4 @@
-"""What those who ask for predictions notice of an update: the slowest percent of answers, idle and while one learns."""
+"""What an update takes, and what those who ask for predictions notice of it: the slowest percent of answers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.learning.loop import SEEDS, Line, Loop
+from benchmarks.learning.loop import SEEDS, Examples, Line, Loop, promoted
 from benchmarks.learning.rotation import CORRECTIONS, champion_of, stream
 from lmaas import LMaaS
 from lmaas.types import Gate, Job
@@ -20,10 +20,13 @@ PAUSE = 0.005
 FLOOR = 2.0
 ROLLBACKS = 10
 ROLLBACK_MS = 100
+CORRECTED = 256
+UPDATE_SECONDS = 2.0
+"""Of an update from so many corrections: asked for, learned, gated and promoted."""
 
 
 def measure(client: LMaaS) -> list[Line]:
-    """Return the line of latency: idle and update in turn, one pair a seed."""
+    """Return the lines of latency (idle and update in turn, one pair a seed), of an update's time and of rollbacks."""
     seed = SEEDS[0]
     drawn = stream(seed)
     loop = Loop(client, champion_of(client, seed), name="latency", seed=seed)
@@ -44,7 +47,25 @@ def measure(client: LMaaS) -> list[Line]:
     what = f"p99 of predictions while {CORRECTIONS:,} corrections are learned, over idle"
     spread = f"{1000 * statistics.median(busy):.1f} over {1000 * statistics.median(idle):.1f} ms"
     figure = f"{ratio:.2f}x ({spread}, {min(counts)}+ requests)"
-    return [Line(what, figure, f"<= {FLOOR:.0f}x", "", ratio <= FLOOR), _rollback(client, loop, row)]
+    return [
+        Line(what, figure, f"<= {FLOOR:.0f}x", "", ratio <= FLOOR),
+        _update(client, drawn.turned, seed),
+        _rollback(client, loop, row),
+    ]
+
+
+def _update(client: LMaaS, turned: Examples, seed: int) -> Line:
+    """Time updates from different rows, each of a deployment of its own."""
+    took, better = [], True
+    for number, rows in zip(range(len(SEEDS)), turned.batches(CORRECTED), strict=False):
+        loop = Loop(client, champion_of(client, seed), name=f"timed-{number}", seed=seed)
+        loop.correct(rows)
+        began = time.perf_counter()
+        better = promoted(loop.update()) and better
+        took.append(time.perf_counter() - began)
+    middle = statistics.median(took)
+    what = f"an update from {CORRECTED} corrections, until it is {'promoted' if better else 'judged: NOT ALL PROMOTED'}"
+    return Line(what, f"{middle:.1f} s", f"<= {UPDATE_SECONDS:.0f} s", "", better and middle <= UPDATE_SECONDS)
 
 
 def _rollback(client: LMaaS, loop: Loop, row: Any) -> Line:

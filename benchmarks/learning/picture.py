@@ -12,37 +12,28 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.learning.loop import NAIVE, SEEDS, Line
-from benchmarks.learning.rotation import DEGREES, Point, champion_of, corrected, stream
+from benchmarks.learning.loop import Line
+from benchmarks.learning.rotation import DEGREES, Point, curves, lines
 from lmaas import LMaaS
 
 PATH = Path(__file__).parents[2] / "docs" / "learning.png"
-METHODS: dict[str, tuple[str, tuple[float, float], str, dict[str, Any]]] = {
-    "ours": ("replay_distill\nbehind the gate", (1_600, 94), "#0b62c4", {}),
-    "naive": ("fine-tuning\non corrections alone", (2_000, 69), "#c2410c", NAIVE),
+STYLES: dict[str, tuple[str, tuple[float, float], str]] = {
+    "ours": ("replay_distill\nbehind the gate", (1_600, 94), "#0b62c4"),
+    "naive": ("fine-tuning\non corrections alone", (2_000, 69), "#c2410c"),
 }
-"""What a method is called, where that is written, its colour, and what its updates ask for."""
+"""What a method is called, where that is written, and its colour."""
 _PAPER, _INK, _FAINT = "#fcfcfb", "#24292f", "#d0d4d9"
 """Light paper of its own: a transparent picture would be black on black where pages are dark."""
 
 
 def measure(client: LMaaS) -> list[Line]:
-    """Draw, and return a line that says where."""
-    curves = {
-        name: [
-            list(
-                corrected(client, champion_of(client, seed), stream(seed), name=f"{name}-{seed}", seed=seed, **request)
-            )
-            for seed in SEEDS
-        ]
-        for name, (*_, request) in METHODS.items()
-    }
-    draw(curves, PATH)
-    last = {name: np.median([points[-1].original for points in runs]) for name, runs in curves.items()}
-    return [Line(f"drawn: {PATH.parent.name}/{PATH.name}", f"upright {last['ours']:.1%}", "", f"{last['naive']:.1%}")]
+    """Draw, and return the lines of what is drawn and one that says where."""
+    found = curves(client)
+    draw(found, PATH)
+    return [*lines(found), Line("    drawn", f"{PATH.parent.name}/{PATH.name}", "")]
 
 
-def draw(curves: dict[str, list[list[Point]]], path: Path) -> None:
+def draw(found: dict[str, list[list[Point]]], path: Path) -> None:
     """Draw the curves of each method, one run a seed, into a PNG file."""
     from matplotlib.figure import Figure  # an extra, which the other parts do without
 
@@ -51,9 +42,9 @@ def draw(curves: dict[str, list[list[Point]]], path: Path) -> None:
     titles = (f"Digits turned by {DEGREES:.0f}°: what is corrected", "Upright digits: what the model knew before")
     for panel, title, field in zip(panels, titles, ("drifted", "original"), strict=True):
         _prepare(panel, title)
-        for name, (label, place, colour, _) in METHODS.items():
-            runs = np.array([[getattr(point, field) for point in points] for points in curves[name]]) * 100
-            at = np.array([point.corrections for point in curves[name][0]])
+        for name, (label, place, colour) in STYLES.items():
+            runs = np.array([[getattr(point, field) for point in points] for points in found[name]]) * 100
+            at = np.array([point.corrections for point in found[name][0]])
             middle = np.median(runs, axis=0)
             panel.fill_between(at, runs.min(axis=0), runs.max(axis=0), color=colour, alpha=0.15, linewidth=0)
             panel.plot(at, middle, color=colour, linewidth=2.2)
@@ -79,7 +70,7 @@ def _prepare(panel: Any, title: str) -> None:
 
 
 def _label(panel: Any, x: float, y: float, text: str, colour: str) -> None:
-    below = colour == METHODS["naive"][2]
+    below = colour == STYLES["naive"][2]
     panel.annotate(
         text,
         (x, y),
