@@ -163,13 +163,6 @@ def test_a_running_text_is_learned_from_nothing_and_measured(lmaas_client, tmp_p
     assert measured.metrics["perplexity"] == pytest.approx(job.metrics["perplexity"], rel=0.3)
 
 
-def test_messages_without_an_answer_are_refused_and_their_row_is_named(lmaas_client):
-    rows = [PAIRS[0], {"messages": PAIRS[0]["messages"][:1]}]
-    with pytest.raises(UnprocessableEntityError, match=r"line 2.*without an answer") as caught:
-        lmaas_client.datasets.create(rows)
-    assert caught.value.code == "answer_missing"
-
-
 def test_base_models_of_a_directory_are_listed_and_refused_ones_say_why(tmp_path):
     for name in ("mine", "pickled"):
         shutil.copytree(SHIPPED / "stories-260k", tmp_path / "models" / name)

@@ -68,25 +68,3 @@ def test_two_columns_are_two_values(lmaas_client):
     lmaas_client.deploy(model, name="e2e-band")
     ((low, high),) = lmaas_client.predict("e2e-band", {"x": 10}).values
     assert (low, high) == (pytest.approx(10, abs=2), pytest.approx(25, abs=5))
-
-
-@pytest.mark.parametrize(
-    ("data", "message"),
-    [
-        (b"a,label\n1,x\n2,y,z\n", "row 1 of data has 3 cells"),
-        (b"a,b,label\n1,,x\n2,,y\n", "column 'b' of data has no value"),
-        ("a,label\n1,café\n".encode("latin-1"), "not utf-8 text"),
-        (b"text,label\nhello,x\n,y\n", "the text of row 1 is empty"),
-    ],
-)
-def test_a_bad_file_is_refused_and_its_place_named(lmaas_client, data, message):
-    with pytest.raises(UnprocessableEntityError, match=message):
-        lmaas_client.datasets.create(data, format="csv")
-
-
-def test_one_class_alone_is_refused_and_a_class_of_one_is_warned_of(lmaas_client):
-    with pytest.raises(UnprocessableEntityError, match="one class only"):
-        lmaas_client.train([{"text": "a", "label": "x"}] * 2, name="e2e-one")
-    rows = [*MAIL, {"text": "all alone", "label": "rare"}]
-    job = lmaas_client.jobs.wait(lmaas_client.train(rows, name="e2e-rare", epochs=1))
-    assert any("rare" in event.message for event in lmaas_client.jobs.events(job))
