@@ -15,8 +15,6 @@ from lmaas_server.engine.base_models import BaseModels
 from lmaas_server.http.auth import ApiKeys, is_loopback
 from lmaas_server.http.gateway import Gateway
 from lmaas_server.http.idempotency import Idempotency
-from lmaas_server.http.limits import RateLimiter
-from lmaas_server.http.shared_buckets import SharedBuckets
 from lmaas_server.http.metrics import Metrics, Traffic
 from lmaas_server.http.sse import Streams
 from lmaas_server.jobs.runner import JobRunner
@@ -37,6 +35,7 @@ from lmaas_server.routes.uploads import UploadRoutes
 from lmaas_server.services.batching import Batchers
 from lmaas_server.services.collecting import CollectingService
 from lmaas_server.services.crew_log import CrewLog
+from lmaas_server.services.crew_sums import CrewSums
 from lmaas_server.services.datasets import DatasetService
 from lmaas_server.services.deploying import DeployingService
 from lmaas_server.services.evaluating import EvaluationService
@@ -54,7 +53,6 @@ from lmaas_server.services.predicting import PredictingService
 from lmaas_server.services.prediction_log import PredictionLog
 from lmaas_server.services.predictors import Predictors, loader_of
 from lmaas_server.services.pretrained import PretrainedService
-from lmaas_server.services.rounds import Rounds
 from lmaas_server.services.routing import RoutingTable
 from lmaas_server.services.self_updating import SelfUpdates
 from lmaas_server.services.shadowing import Shadows
@@ -66,6 +64,7 @@ from lmaas_server.services.training import TrainingService
 from lmaas_server.services.updating import UpdateService
 from lmaas_server.services.uploads import UploadService
 from lmaas_server.settings import Settings
+from lmaas_server.several import Several, lead, limiter, of_all, prewarming, several_of
 from lmaas_server.storage import Artifacts, Database, Storage, sweep
 from lmaas_server.storage.crew import Crew
 from lmaas_server.storage.uploads import UploadFiles
@@ -76,17 +75,6 @@ logger = logging.getLogger("lmaas_server")
 
 MIB = 2**20
 _NAME = "lmaas"
-_PREWARM = "prewarm"
-"""What a process calls to the one that runs jobs."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Several:
-    """What a process has that is one of several."""
-
-    crew: Crew
-    rounds: Rounds
-    noticing: Noticing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -118,7 +106,7 @@ class Server:
             sweep(self.storage, self.artifacts)
             self.uploads.purge()
         if self.several is None:
-            _lead(self.runner, self.steward)
+            lead(self.runner, self.steward)
         else:
             self.several.rounds.start()
         self.deploying.start()
@@ -187,7 +175,7 @@ def create_app(
     gateway = Gateway(
         app,
         keys=keys,
-        limiter=_limiter(settings, crew),
+        limiter=limiter(settings, crew),
         idempotency=Idempotency(server.storage.idempotency, clock=clock),
         metrics=metrics,
         new_temp=server.artifacts.new_temp,
@@ -234,26 +222,27 @@ def _ground(settings: Settings, clock: Callable[[], float], crew: Crew | None) -
     return _Ground(lock=lock, storage=storage, artifacts=artifacts, base_models=base_models, clock=clock)
 
 
-def _wired(
-    settings: Settings, clock: Callable[[], float], crew: Crew | None
-) -> tuple[Server, tuple[object, ...]]:
+def _wired(settings: Settings, clock: Callable[[], float], crew: Crew | None) -> tuple[Server, tuple[object, ...]]:
     """Make every service and the routes over them, from the ground up."""
     ground = _ground(settings, clock, crew)
     storage, artifacts = ground.storage, ground.artifacts
     draining = threading.Event()
     streams = Streams(max(1, settings.threads // 2), is_draining=draining.is_set)
     table = RoutingTable(storage)
-    observer = Observer(storage, role=table.role, clock=clock, watches=lambda: crew is None or crew.leads)
+    sums = None if crew is None else CrewSums(crew)
+    observer = Observer(
+        storage,
+        role=table.role,
+        clock=clock,
+        watches=lambda: crew is None or crew.leads,
+        others=lambda: () if sums is None else sums.others("observer"),
+    )
     log = PredictionLog(storage.predictions.add_many, crew=None if crew is None else CrewLog(crew))
     texts = TextFeedback(storage, artifacts)
     keeping = Keeping(storage)
-    predictors = Predictors(
-        storage, loader_of(artifacts), budget=settings.predictors_mb * MIB, dear=keeping.dear
-    )
+    predictors = Predictors(storage, loader_of(artifacts), budget=settings.predictors_mb * MIB, dear=keeping.dear)
     runner, updating, job_routes = _jobs(settings, ground, streams=streams, flush=log.flush, warm=predictors.ready)
-    deploying = DeployingService(
-        storage, predictors=predictors, keeping=keeping, observer=observer, clock=clock
-    )
+    deploying = DeployingService(storage, predictors=predictors, keeping=keeping, observer=observer, clock=clock)
     steward = _steward(storage, runner, updating, deploying, observer, clock=clock)
     shadows = Shadows(predictors=predictors, observer=observer, most=settings.max_shadowed)
     predicting = PredictingService(
@@ -274,7 +263,7 @@ def _wired(
         max_memory_bytes=settings.read_memory_mb * MIB,
         max_clip_seconds=settings.max_clip_seconds,
         # Who uploads is about to train: by then the process that forks jobs has imported torch.
-        announce=_prewarming(runner, crew) if settings.prewarm else _nothing,
+        announce=prewarming(runner, crew) if settings.prewarm else _nothing,
         clock=clock,
     )
     uploads = UploadService(
@@ -287,9 +276,10 @@ def _wired(
         clock=clock,
     )
     several = None
-    if crew is not None:
+    if crew is not None and sums is not None:
+        sums.add("observer", observer.state)
         noticing = Noticing(storage, routes=table, predictors=predictors, observer=observer)
-        several = _several(crew, noticing, storage, runner, steward)
+        several = several_of(crew, sums=sums, noticing=noticing, storage=storage, runner=runner, steward=steward)
     server = Server(
         settings=settings,
         storage=storage,
@@ -374,68 +364,32 @@ def _steward(
     return steward
 
 
-def _lead(runner: JobRunner, steward: Steward) -> None:
-    """Begin what one process of a server does alone: run jobs, and look after deployments."""
-    runner.start()
-    steward.start()
-
-
-def _several(crew: Crew, noticing: Noticing, storage: Storage, runner: JobRunner, steward: Steward) -> Several:
-    """Make what ties this process to the others of its server."""
-
-    def patrol() -> None:
-        runner.patrol()
-        if crew.called(_PREWARM):
-            runner.prewarm()
-
-    rounds = Rounds(
-        crew,
-        see=noticing.look,
-        lead=lambda: _lead(runner, steward),
-        patrol=patrol,
-        bury=storage.idempotency.forget_unfinished,
-    )
-    return Several(crew=crew, rounds=rounds, noticing=noticing)
-
-
-def _prewarming(runner: JobRunner, crew: Crew | None) -> Callable[[], None]:
-    """Return how the process that forks jobs is warmed: by the one process that runs them."""
-
-    def prewarm() -> None:
-        if crew is None or crew.leads:
-            runner.prewarm()
-        else:
-            crew.call(_PREWARM)
-
-    return prewarm
-
-
-def _limiter(settings: Settings, crew: Crew | None) -> RateLimiter:
-    limit = settings.rate_limit_per_minute
-    buckets = None if crew is None or limit is None else SharedBuckets(settings.data_dir / "crew" / "buckets")
-    return RateLimiter(limit, clock=time.monotonic, buckets=buckets)
-
-
 def _nothing() -> None:
     """Prepare nothing."""
 
 
 def _metrics(server: Server) -> Metrics:
     """Return the counters, with gauges on what this server holds."""
-    metrics = Metrics()
+    sums = None if server.several is None else server.several.sums
+    metrics = Metrics(tuple if sums is None else lambda: sums.others("metrics"))
     jobs = server.storage.jobs
     metrics.gauge(
         "lmaas_jobs",
         "Jobs that have not ended, by status.",
         lambda: {status: float(jobs.count(status)) for status in ("queued", "running", "paused")},
     )
-    metrics.gauge(
-        "lmaas_predictors",
-        "Models in memory, and their bytes.",
-        lambda: {"models": float(len(server.predictors)), "bytes": float(server.predictors.bytes)},
-    )
-    metrics.gauge("lmaas_streams", "Event streams that are open.", lambda: {"open": float(server.streams.open)})
+
+    def predictors() -> dict[str, float]:
+        return {"models": float(len(server.predictors)), "bytes": float(server.predictors.bytes)}
+
+    def streams() -> dict[str, float]:
+        return {"open": float(server.streams.open)}
+
+    metrics.gauge("lmaas_predictors", "Models in memory, and their bytes.", of_all(sums, "predictors", predictors))
+    metrics.gauge("lmaas_streams", "Event streams that are open.", of_all(sums, "streams", streams))
     metrics.deployments(lambda: {name: _traffic(total) for name, total in server.observer.all_totals().items()})
+    if sums is not None:
+        sums.add("metrics", metrics.state)
     return metrics
 
 

@@ -46,6 +46,11 @@ class Pair:
         with urllib.request.urlopen(asked, timeout=30) as answer:  # noqa: S310
             return json.load(answer)
 
+    def read(self, path: str) -> str:
+        """What is there as text."""
+        with urllib.request.urlopen(self.url + path, timeout=30) as answer:  # noqa: S310
+            return answer.read().decode()
+
     def predict(self, row, name: str = "d"):
         return self.ask("POST", f"/v1/deployments/{name}/predictions", {"inputs": row})
 
@@ -159,8 +164,11 @@ def test_figures_are_those_of_all_processes(pair):
     for _ in range(30):
         pair.predict(ROW, "counted")
     stats = "/v1/deployments/counted/stats?window=1h"
+    line = 'lmaas_predicted_rows_total{deployment="counted",outcome="answered"} 30.0'
     for _ in range(6):
         wait_for(lambda: pair.ask("GET", stats)["requests"] == 30, 10)
+        wait_for(lambda: pair.ask("GET", "/v1/deployments/counted")["stats"]["requests"] == 30, 10)
+        wait_for(lambda: line in pair.read("/metrics"), 10)
 
 
 def test_the_same_key_in_any_process_is_the_same_work(pair):

@@ -119,7 +119,9 @@ def test_notes_are_read_by_the_others_and_outlive_their_member(join):
     member.note("sums", b"1")
     member.note("sums", b"2")
     member.leave()
-    assert other.notes("sums") == [b"2"]
+    assert other.notes("sums") == {member.name: b"2"}
+    assert other.lives(other.name)
+    assert not other.lives(member.name)
 
 
 def test_what_an_earlier_server_left_is_cleared_by_the_first(join):
@@ -127,7 +129,7 @@ def test_what_an_earlier_server_left_is_cleared_by_the_first(join):
     member.note("sums", b"1")
     member.leave()
     with join("another start").gathering():
-        assert join("another start").notes("sums") == []
+        assert join("another start").notes("sums") == {}
 
 
 def test_a_word_is_heard_once(join):

@@ -1,5 +1,7 @@
 """What the server counts, and its text for Prometheus. Knows no route.
 
+Of several processes of one server each counts by itself, and whichever is asked adds up what the others have told.
+
 Counting is two dict operations under a lock; prometheus_client, which takes 80 ms to import, writes the text and is
 loaded when the text is first asked for.
 """
@@ -9,7 +11,7 @@ from __future__ import annotations
 import threading
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,7 +34,9 @@ class Traffic:
 class Metrics:
     """Requests by operation and status with their times, and gauges that are read when they are asked for."""
 
-    def __init__(self) -> None:
+    def __init__(self, others: Callable[[], Iterable[Mapping[str, Any]]] = tuple) -> None:
+        """`others` gives the `state` of the other processes of this server."""
+        self._others = others
         self._lock = threading.Lock()
         self._requests: defaultdict[tuple[str, int], int] = defaultdict(int)
         self._times: dict[str, list[float]] = {}
@@ -60,6 +64,24 @@ class Metrics:
             times[slot] += 1
             times[-1] += seconds
 
+    def state(self) -> dict[str, Any]:
+        """Return what was counted here, as JSON."""
+        with self._lock:
+            requests = [[operation, status, number] for (operation, status), number in self._requests.items()]
+            return {"requests": requests, "times": {name: list(values) for name, values in self._times.items()}}
+
+    def _sums(self) -> tuple[dict[tuple[str, int], int], dict[str, list[float]]]:
+        """Return what was counted here and elsewhere."""
+        requests: defaultdict[tuple[str, int], int] = defaultdict(int)
+        times: dict[str, list[float]] = {}
+        for state in (self.state(), *self._others()):
+            for operation, status, number in state["requests"]:
+                requests[operation, status] += number
+            for operation, values in state["times"].items():
+                known = times.get(operation)
+                times[operation] = values if known is None else [a + b for a, b in zip(known, values, strict=True)]
+        return requests, times
+
     def text(self) -> tuple[bytes, str]:
         """Return the text and its content type."""
         from prometheus_client import CollectorRegistry, generate_latest
@@ -77,9 +99,7 @@ class Metrics:
             HistogramMetricFamily,
         )
 
-        with self._lock:
-            requests = dict(self._requests)
-            times = {operation: list(values) for operation, values in self._times.items()}
+        requests, times = self._sums()
         counter = CounterMetricFamily("lmaas_requests", "Requests answered.", labels=["operation", "status"])
         for (operation, status), number in sorted(requests.items()):
             counter.add_metric([operation, str(status)], number)

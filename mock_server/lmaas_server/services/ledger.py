@@ -6,7 +6,7 @@ Whoever holds a ledger sees to it that one at a time uses it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import NamedTuple
 
 from lmaas_server.engine.learning.drift import Change
@@ -109,6 +109,24 @@ class Totals:
     row_errors: int = 0
     seconds: float = 0.0
     latency: dict[int, int] = field(default_factory=dict)
+
+    def add(self, other: Totals) -> None:
+        """Add what another process has answered."""
+        self.requests += other.requests
+        self.rows += other.rows
+        self.row_errors += other.row_errors
+        self.seconds += other.seconds
+        for bucket, count in other.latency.items():
+            self.latency[bucket] = self.latency.get(bucket, 0) + count
+
+    def document(self) -> Json:
+        """Return it as JSON."""
+        return {**asdict(self), "latency": {str(bucket): count for bucket, count in self.latency.items()}}
+
+    @classmethod
+    def read(cls, document: Json) -> Totals:
+        """Return what `document` gave."""
+        return cls(**{**document, "latency": {int(bucket): n for bucket, n in document["latency"].items()}})
 
 
 class Ledger:

@@ -14,7 +14,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -76,12 +76,14 @@ class Observer:
         role: Callable[[str, str], str | None],
         clock: Callable[[], float],
         watches: Callable[[], bool] = lambda: True,
+        others: Callable[[], Iterable[Json]] = tuple,
     ) -> None:
         """`role(deployment, model)` is the present role of a version; champions are watched for drift.
 
         Of several processes over one database one watches, the one where `watches()` is true: what it answers itself
-        is its sample.
+        is its sample. `others` gives the `state` of the other processes.
         """
+        self._others = others
         self._storage = storage
         self._clock = clock
         self._since = clock()
@@ -195,23 +197,41 @@ class Observer:
             return Watch.restored(watch.state()) if watch.requests or watch.error.seen else None
 
     def totals(self, deployment: str) -> Totals:
-        """Return what a deployment has answered since this process began."""
+        """Return what a deployment has answered since the server began."""
         with self._lock:
             self._count()
-            return self._ledger.totals.get(deployment, Totals())
+            return self._sum(deployment, self._others())
 
     def all_totals(self) -> dict[str, Totals]:
         """Return the totals by deployment."""
         with self._lock:
             self._count()
-            return dict(self._ledger.totals)
+            others = list(self._others())
+            names = {*self._ledger.totals, *(name for state in others for name in state["totals"])}
+            return {name: self._sum(name, others) for name in names}
+
+    def _sum(self, deployment: str, others: Iterable[Json]) -> Totals:
+        total = Totals()
+        if (mine := self._ledger.totals.get(deployment)) is not None:
+            total.add(mine)
+        for state in others:
+            if (document := state["totals"].get(deployment)) is not None:
+                total.add(Totals.read(document))
+        return total
+
+    def state(self) -> Json:
+        """Return what was counted here, as JSON, for the other processes of this server."""
+        with self._lock:
+            self._count()
+            totals = {name: total.document() for name, total in self._ledger.totals.items()}
+        return {"since": self._since, "totals": totals}
 
     def summary(self, deployment: str) -> Json:
-        """Return what is shown with a deployment: requests and rows since this process began."""
+        """Return what is shown with a deployment: requests and rows since the server began."""
         total = self.totals(deployment)
         mean = total.seconds / total.requests * 1000 if total.requests else None
         return {
-            "since": self._since,
+            "since": min([self._since, *(state["since"] for state in self._others())]),
             "requests": total.requests,
             "rows": total.rows,
             "row_errors": total.row_errors,

@@ -114,14 +114,18 @@ class Crew:
         temporary.write_bytes(content)
         temporary.replace(self._directory / f"{self.name}.{kind}")
 
-    def notes(self, kind: str) -> list[bytes]:
-        """Return the notes of the other members, those of the dead too."""
-        found = []
+    def notes(self, kind: str) -> dict[str, bytes]:
+        """Return the notes of the other members by their names, those of the dead too."""
+        found = {}
         for path in sorted(self._directory.glob(f"*.{kind}")):
             if path.stem != self.name:
                 with contextlib.suppress(FileNotFoundError):
-                    found.append(path.read_bytes())
+                    found[path.stem] = path.read_bytes()
         return found
+
+    def lives(self, name: str) -> bool:
+        """Whether a member lives, or its death has not been noticed."""
+        return self._directory.joinpath(f"{name}.alive").exists()
 
     def call(self, word: str) -> None:
         """Call a word to whoever leads."""
