@@ -30,7 +30,7 @@ class Rounds:
         see: Callable[[], None],
         lead: Callable[[], None],
         patrol: Callable[[], None],
-        bury: Callable[[Sequence[str]], None],
+        bury: Callable[[Sequence[str]], object],
     ) -> None:
         """Take what is called in every round, from this one thread.
 
