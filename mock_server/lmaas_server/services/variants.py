@@ -26,7 +26,7 @@ __all__ = [
 
 CANARY_SHARE = 0.1
 """Of the traffic, where nothing else is said."""
-_DIGITS = 9
+_DIGITS = 6
 
 
 def champion_of(deployment: DeploymentRecord) -> str:
@@ -58,7 +58,7 @@ def with_canary(variants: Sequence[Json], candidate: str, *, share: float) -> li
     if not total:
         return list(variants)
     rest = (1 - share) / total
-    scaled = [v if v["role"] == "shadow" else {**v, "weight": round(v["weight"] * rest, _DIGITS)} for v in others]
+    scaled = [v if v["role"] == "shadow" else {**v, "weight": _rounded(v["weight"] * rest)} for v in others]
     return [*scaled, {"model": candidate, "weight": share, "role": "canary"}]
 
 
@@ -76,9 +76,13 @@ def alike(some: Sequence[Json], others: Sequence[Json]) -> bool:
 def _shares(variants: Sequence[Json]) -> dict[str, tuple[str, float]]:
     total = sum(v["weight"] for v in variants if v["role"] != "shadow") or 1.0
     return {
-        v["model"]: (v["role"], 0.0 if v["role"] == "shadow" else round(v["weight"] / total, _DIGITS - 3))
-        for v in variants
+        v["model"]: (v["role"], 0.0 if v["role"] == "shadow" else round(v["weight"] / total, _DIGITS)) for v in variants
     }
+
+
+def _rounded(weight: float) -> float:
+    """Return a weight as people like to read it; however small, it stays above 0."""
+    return float(f"{weight:.9g}")
 
 
 def check_together(specs: Sequence[VariantSpec], models: Sequence[ModelRecord]) -> None:

@@ -16,7 +16,7 @@ class DeploymentEvent(WireObject):
     object: Literal["deployment.event"] | str = "deployment.event"
     deployment: str
     type: str
-    """A word for it, such as `drift`."""
+    """A word for it: `drift`, `promotion`, `canary`, `rollback`, `guard`, and others to come."""
     level: Literal["info", "warning", "error"] | str = "info"
     message: str
     data: dict[str, Any]
