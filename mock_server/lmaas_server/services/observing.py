@@ -15,10 +15,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from functools import partial
 
-from lmaas_server.records import DeploymentEventRecord, Json, ObservationRecord
+from lmaas_server.records import Json, ObservationRecord
+from lmaas_server.services.alarms import Alarm, raised
 from lmaas_server.services.figures import Figures, figures_of
 from lmaas_server.services.ledger import (
     Agreed,
@@ -32,10 +32,10 @@ from lmaas_server.services.ledger import (
     Report,
     Totals,
 )
-from lmaas_server.services.watching import Signal, Watch
+from lmaas_server.services.watching import Watch
 from lmaas_server.storage import Storage
 
-__all__ = ["MAX_WINDOW_SECONDS", "Alarm", "Observer"]
+__all__ = ["MAX_WINDOW_SECONDS", "Observer"]
 
 logger = logging.getLogger("lmaas_server")
 
@@ -49,21 +49,6 @@ _WRITE_SECONDS = 1.0
 _CONDENSE_SECONDS = 3600.0
 _MAX_PENDING = 20_000
 """Who reports when this much is waiting counts it himself: the queue cannot outgrow the thread."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Alarm:
-    """A signal of a version changed; `event` is what was written down about it."""
-
-    deployment: str
-    model: str
-    signal: Signal
-    before: float
-    after: float
-    at: int
-    """How many numbers the signal had given when it showed."""
-    event: DeploymentEventRecord
-    created_at: float
 
 
 class Observer:
@@ -307,40 +292,9 @@ class Observer:
         self._ledger.written()
 
     def _announce(self, found: Found) -> None:
-        change = found.change
-        data = {
-            "model": found.model,
-            "signal": found.signal,
-            "before": round(change.before, 6),
-            "after": round(change.after, 6),
-            "at": change.at,
-            "older": change.older,
-            "newer": change.newer,
-            "requests": found.requests,
-        }
-        what = "share of wrong answers" if found.signal == "error" else "confidence"
-        unit = "label" if found.signal == "error" else "request"
-        message = (
-            f"The {what} of {found.model} went from {change.before:.3f} to {change.after:.3f} "
-            f"over its last {change.newer} {unit}s, at the {change.at}th."
-        )
-        event = self._storage.deployment_events.add(
-            found.deployment, "drift", message, data, found.now, level="warning"
-        )
-        if event is None:
-            return
-        alarm = Alarm(
-            deployment=found.deployment,
-            model=found.model,
-            signal=found.signal,
-            before=change.before,
-            after=change.after,
-            at=change.at,
-            event=event,
-            created_at=found.now,
-        )
-        for listener in self._listeners:
-            self._tried(partial(listener, alarm))
+        if (alarm := raised(self._storage, found)) is not None:
+            for listener in self._listeners:
+                self._tried(partial(listener, alarm))
 
     def _condense(self) -> None:
         now = self._clock()
