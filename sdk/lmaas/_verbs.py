@@ -351,13 +351,16 @@ class Verbs(Resource[DriverT], Generic[DriverT]):
     ) -> Flow[types.Explanation]:
         """Explain answers: how much each pixel, frame, word, column or number has to do with them.
 
+        Of a language model what is explained is the token that follows a prompt, by the prompt's tokens.
+
         `explanation[0].attributions` is shaped like the row, `explanation.plot()` draws it (`lmaas[plot]`), and
         `print(explanation.text())` shows it in the terminal.
 
         Args:
             deployment: The deployment or its name.
             inputs: Rows as for `predict`, up to 64.
-            target: The class to explain, or the index of the value; omitted, the likeliest class of each row.
+            target: The class to explain, the index of the value, or the token a prompt goes on with; omitted, the
+                likeliest class or token of each row.
             method: "integrated_gradients" (the default: what the parts get adds up), "saliency" or "occlusion".
             user: Whose request this is; the same user meets the same variant.
             **options: extra_headers, timeout, idempotency_key.

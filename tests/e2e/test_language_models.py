@@ -145,6 +145,34 @@ def test_a_prompt_longer_than_the_context_is_told_with_both_lengths(lmaas_client
         lmaas_client.predict(bot, ["x" * 3000])
 
 
+def test_what_follows_a_question_is_explained_token_by_token(lmaas_client, bot):
+    tom, lily = lmaas_client.explain(bot, ["Who is Tom?", "Who is Lily?"]).outputs
+    assert (tom.label, lily.label) == ("T", "S")  # the first token of what it was taught to say
+    assert "".join(tom.tokens) == tom.input
+    assert len(tom.attributions) == len(tom.tokens)
+    assert sum(tom.attributions) == pytest.approx(tom.output - tom.baseline_output + tom.delta, abs=1e-3)
+
+
+def test_an_explanation_of_a_question_is_coloured_text(lmaas_client, bot):
+    explanation = lmaas_client.explain(bot, "Who is Tom?", method="occlusion")
+    assert explanation.text(colour=False).startswith("T (")
+    assert "\x1b[" in explanation.text()
+
+
+@pytest.mark.parametrize(
+    ("asked", "code", "told"),
+    [
+        ({"inputs": ""}, "text_empty", "row 0"),
+        ({"inputs": "x" * 3000}, "prompt_too_long", "prompts of up to 512 are explained"),
+        ({"inputs": "Who?", "target": "no such token"}, "target_unknown", "there is no token 'no such token'"),
+    ],
+)
+def test_a_question_that_cannot_be_explained_is_a_422_that_says_why(lmaas_client, bot, asked, code, told):
+    with pytest.raises(UnprocessableEntityError, match=told) as caught:
+        lmaas_client.explain(bot, **asked)
+    assert caught.value.code == code
+
+
 def test_a_text_takes_ratings_and_no_labels(lmaas_client, bot):
     prediction = lmaas_client.predict(bot, ["Who is Tom?"], temperature=0)
     assert [item.kind for item in lmaas_client.feedback(prediction, ratings=[1])] == ["rating"]

@@ -12,14 +12,18 @@ import pytest
 from engine_sounds import tone, tones_npz
 from PIL import Image
 
-from lmaas.types import CNN, MLP, Adam, AudioCNN, TextEncoder, TrainingRequest
+from lmaas.types import CNN, MLP, Adam, AudioCNN, CausalLM, Llama, TextEncoder, TrainingRequest
+from lmaas_server.engine.base_models import BaseModels
 from lmaas_server.engine.data.examples import ReadLimits
 from lmaas_server.engine.data.reader import read_dataset
+from lmaas_server.engine.language_planning import plan_language
+from lmaas_server.engine.learning.language import train_language
 from lmaas_server.engine.learning.train import train
 from lmaas_server.engine.planning import plan_training
 from lmaas_server.engine.serving.explain import METHODS, explain
 from lmaas_server.engine.serving.points import POINTS
 from lmaas_server.engine.serving.predictor import Predictor
+from lmaas_server.engine.serving.text_predictor import TextPredictor
 from lmaas_server.errors import InvalidError
 
 _generator = np.random.default_rng(3)
@@ -206,7 +210,47 @@ def test_an_unknown_target_is_refused_with_those_there_are(explained, name, targ
     assert (caught.value.code, caught.value.param) == ("target_unknown", "target")
 
 
-def test_what_is_no_predictor_of_classes_or_values_cannot_be_explained():
+def test_what_is_no_predictor_cannot_be_explained():
     with pytest.raises(InvalidError) as caught:
         explain(object(), ["Once"], method="saliency")
     assert caught.value.code == "explanation_unsupported"
+
+
+@pytest.fixture(scope="module")
+def writer(tmp_path_factory):
+    """A tiny language model for which `b` follows `a`, and `d` follows `c`."""
+    path = tmp_path_factory.mktemp("writer") / "t.txt"
+    path.write_text("xabx xcdx xabx xcdx\n\n" * 200)
+    examples = read_dataset(path, limits=ReadLimits(max_unpacked_bytes=1 << 20))
+    llama = Llama(layers=1, heads=2, width=32, context=16, tokenizer="char")
+    request = TrainingRequest(dataset="d", name="m", architecture=CausalLM(llama=llama), epochs=12, seed=1)
+    described = {"input": examples.input, "target": examples.target, "rows": len(examples)}
+    plan = plan_language(request, described, base_models=BaseModels())
+    *_, last = train_language(examples, plan, directory=path.parent / "run")
+    return TextPredictor.load(last.bundle)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_token_that_decides_what_follows_a_prompt_stands_out(writer, method):
+    row, bad = explain(writer, ["xabx xc", ""], method=method)
+    assert (row["label"], row["target"], row["kind"]) == ("d", "d", "text")
+    assert row["score"] > 0.5
+    sizes = dict(zip(range(len(row["tokens"])), np.abs(row["attributions"]), strict=True))
+    assert row["tokens"][max(sizes, key=sizes.get)] == "c"
+    assert bad["error"]["code"] == "text_empty"
+
+
+def test_the_attributions_of_a_prompt_add_up_and_their_spans_are_its_text(writer):
+    (row,) = explain(writer, ["xabx xc"], method="integrated_gradients", target="b")
+    assert row["target"] == "b"
+    assert row["label"] == "d"
+    there = row["output"] - row["baseline_output"]
+    assert sum(row["attributions"]) == pytest.approx(there + row["delta"], abs=1e-4)
+    assert abs(row["delta"]) < 0.05 * abs(there) + 0.05
+    assert [row["input"][first:last] for first, last in row["spans"]] == row["tokens"]
+
+
+def test_a_token_there_is_none_of_is_refused(writer):
+    with pytest.raises(InvalidError, match="there is no token 'cat'") as caught:
+        explain(writer, ["x"], method="saliency", target="cat")
+    assert (caught.value.code, caught.value.param) == ("target_unknown", "target")

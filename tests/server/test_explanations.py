@@ -63,6 +63,12 @@ def test_an_unknown_method_is_told_the_known_ones(deployed, http):
     assert "did you mean 'saliency'" in message
 
 
+def test_more_rows_than_are_explained_at_once_are_told_how_many_are(deployed, http):
+    message = http.post(PATH, json={"inputs": deployed.rows() * 65}).json["error"]["message"]
+    assert "inputs" in message
+    assert "at most 64" in message
+
+
 def test_an_unknown_deployment_is_not_found(ask, http):
     assert error_of(http.post(PATH, json={"inputs": ask.rows()}))[:2] == (404, "deployment_not_found")
 

@@ -21,7 +21,8 @@ class ExplanationRequest(WireRequest):
 
     inputs: Annotated[list[Any], Field(min_length=1, max_length=64)]
     target: Label | None = None
-    """The class to explain, or the index of the value; omitted, the likeliest class of each row, or the first value."""
+    """The class to explain, the index of the value, or the token a prompt goes on with; omitted, the likeliest class or
+    token of each row, or the first value."""
     method: ExplanationMethod = "integrated_gradients"
     """`integrated_gradients` adds up to what the row has over a baseline (Sundararajan et al., 2017), `saliency` is the
     size of the gradient (Simonyan et al., 2013), `occlusion` what is lost without a part (Zeiler and Fergus, 2014)."""
@@ -32,7 +33,8 @@ class ExplanationRequest(WireRequest):
 class Attribution(WireObject):
     """The explanation of one row, or its error.
 
-    What is explained is `output`: the score of `target` before the softmax, or a value in its own units.
+    What is explained is `output`: the score of `target` before the softmax, or a value in its own units. Of a prompt
+    to a language model the token that follows it is explained; `label` is the likeliest, `score` its probability.
     """
 
     label: Label | None = None
@@ -41,14 +43,15 @@ class Attribution(WireObject):
     scores: list[float] | None = None
     value: float | list[float] | None = None
     target: Label | None = None
-    """The class that is explained, or the index of the value."""
+    """The class or the token that is explained, or the index of the value."""
     kind: Literal["tensor", "image", "audio", "text", "table"] | str | None = None
     attributions: Any = None
     """Shaped like the row: of a tensor its shape, of a picture (height, width, channels), of sound (bands, frames), of
     a text a number for each token, of a table one for each column by name. Positive speaks for the target."""
     output: float | None = None
     baseline_output: float | None = None
-    """Of a row with nothing in it: a black picture, a clip at its mean level, no word, a median row of a table."""
+    """Of a row with nothing in it: a black picture, a clip at its mean level, no word, a median row of a table, average
+    tokens for a prompt."""
     delta: float | None = None
     """Of integrated gradients: by how much the sum of the attributions misses `output - baseline_output`."""
     input: Any = None

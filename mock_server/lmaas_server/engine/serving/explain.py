@@ -5,7 +5,8 @@
     saliency               how much the output moves with each number (Simonyan et al., 2013): fast, and rough
     occlusion              how far the output falls when a part is put at the baseline (Zeiler and Fergus, 2014)
 
-What is explained is the output of one class before the softmax, or a value in its own units.
+What is explained is the output of one class before the softmax, a value in its own units, or of a language model the
+token that follows a prompt, before the softmax.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from lmaas_server.engine.data.examples import Array, Json
 from lmaas_server.engine.data.reader import preview, rows_from_json
 from lmaas_server.engine.serving.points import Point, Pool, point_of
 from lmaas_server.engine.serving.predictor import Predictor
+from lmaas_server.engine.serving.prompt_points import point_of_prompt, token_of
+from lmaas_server.engine.serving.text_predictor import TextPredictor
 from lmaas_server.errors import InvalidError
 
 _STEPS = (32, 128, 512)
@@ -53,15 +56,19 @@ def explain(
     Args:
         predictor: a loaded model.
         inputs: as for a prediction.
-        target: the class, or the index of the value; omitted, the likeliest class of each row, the first value.
+        target: the class, the index of the value, or the token a text goes on with; omitted, the likeliest class or
+            token of each row, the first value.
         method: one of METHODS.
 
     Raises:
         InvalidError: `explanation_unsupported`, `target_unknown`.
     """
+    if isinstance(predictor, TextPredictor):
+        token = token_of(predictor, target)
+        return [_explained_prompt(predictor, row, index, token, METHODS[method]) for index, row in enumerate(inputs)]
     if not isinstance(predictor, Predictor):
         raise InvalidError(
-            "this model writes text; what is explained are models that give classes or values",
+            "what is explained are models that give classes, values or texts",
             code="explanation_unsupported",
             param="deployment",
         )
@@ -75,22 +82,36 @@ def explain(
 
 
 def _explained(predictor: Predictor, rows: Array, named: int | None, method: _Method) -> Json:
-    point = point_of(predictor, rows)
+    found, index, _ = _attributed(point_of(predictor, rows), named, method)
+    return {
+        "target": predictor.classes[index] if predictor.classes else index,
+        "kind": predictor.input["kind"],
+        "input": None if "levels" in found else preview(rows[0], predictor.input),
+        **found,
+    }
+
+
+def _explained_prompt(predictor: TextPredictor, row: Any, place: int, named: int | None, method: _Method) -> Json:
+    """Explain the token that follows a prompt: `label` is the likeliest, `score` its probability."""
+    try:
+        found, index, outputs = _attributed(point_of_prompt(predictor, row, place), named, method)
+    except InvalidError as exc:
+        return {"error": {"code": exc.code, "message": exc.message}}
+    score, likeliest = outputs.softmax(dim=0).max(dim=0)
+    word = predictor.tokens.word
+    return {"label": word(int(likeliest)), "score": float(score), "target": word(index), "kind": "text", **found}
+
+
+def _attributed(point: Point, named: int | None, method: _Method) -> tuple[Json, int, Tensor]:
+    """Return what an answer says of a point, the output that is explained, and all outputs of the row."""
     with torch.no_grad():
         outputs = point.forward(torch.cat([point.at, point.baseline]))  # (row and baseline, outputs)
     index = int(outputs[0].argmax()) if named is None else named
     found = method.attribute(point, index)
     at, baseline = outputs[:, index].double().tolist()
-    shaped = point.shaped(found, method.pool)
-    return {
-        "target": predictor.classes[index] if predictor.classes else index,
-        "kind": predictor.input["kind"],
-        "input": None if "levels" in shaped else preview(rows[0], predictor.input),
-        **shaped,
-        "output": at,
-        "baseline_output": baseline,
-        "delta": float(found.double().sum()) - (at - baseline) if method.is_complete else None,
-    }
+    delta = float(found.double().sum()) - (at - baseline) if method.is_complete else None
+    about = {"output": at, "baseline_output": baseline, "delta": delta}
+    return {**point.shaped(found, method.pool), **about}, index, outputs[0]
 
 
 def _target_index(predictor: Predictor, target: int | str | None) -> int | None:

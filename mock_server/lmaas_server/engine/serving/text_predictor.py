@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from lmaas.types import PredictionParameters
 from lmaas_server.engine.architectures import causal_lm
@@ -19,6 +20,9 @@ from lmaas_server.engine.serving.generate import Generator
 from lmaas_server.engine.serving.sampling import Sampling
 from lmaas_server.engine.serving.writing import Writing
 from lmaas_server.errors import InvalidError, ServiceError
+
+if TYPE_CHECKING:
+    from torch import nn
 
 DEFAULT_TOKENS = 128
 _BOUND = 64
@@ -35,13 +39,14 @@ class TextPredictor:
         self.input: Json = about["input"]
         self.target: Json = about["target"]
         self.parameters = int(about["parameters"])
-        self._tokens = Tokens.load(directory)
+        self.tokens = Tokens.load(directory)
+        self._directory = directory
         decoder = decoder_of(network)
         self.classes: list[int | str] = []
         self.bytes = decoder.nbytes
         self._form = str(self.input.get("form", ""))
         context = context_of(network.config.to_dict())  # type: ignore[union-attr, operator]
-        self._generator = Generator(decoder, self._tokens, context=context)
+        self._generator = Generator(decoder, self.tokens, context=context)
 
     def __repr__(self) -> str:
         return f"TextPredictor({self.parameters:,} parameters, {self._generator!r})"
@@ -50,6 +55,11 @@ class TextPredictor:
     def load(cls, directory: Path) -> TextPredictor:
         """Load the model whose bundle lies in `directory`."""
         return cls(directory)
+
+    @cached_property
+    def network(self) -> nn.Module:
+        """The network as it was learned, for what follows gradients; loaded when it is first asked for."""
+        return causal_lm.load(self._directory).eval().requires_grad_(requires_grad=False)
 
     def warm(self) -> None:
         """Write one token, so that the first real one meets allocated memory and chosen kernels."""
@@ -95,9 +105,9 @@ class TextPredictor:
         if writing.sampling.logprobs is not None:
             found["logprobs"] = [
                 {
-                    "token": self._tokens.word(chance.token),
+                    "token": self.tokens.word(chance.token),
                     "logprob": chance.logprob,
-                    "top": [{"token": self._tokens.word(token), "logprob": value} for token, value in chance.top],
+                    "top": [{"token": self.tokens.word(token), "logprob": value} for token, value in chance.top],
                 }
                 for chance in writing.chances
             ]
@@ -119,6 +129,18 @@ class TextPredictor:
         """Refuse, as `arrays` does."""
         self.arrays(rows)
 
+    def prompt_of(self, row: Any, index: int) -> list[int]:
+        """Return the tokens that a row asks with.
+
+        Raises:
+            InvalidError: it is no question; the row is named.
+        """
+        place = f"inputs[{index}]"
+        try:
+            return self._prompt(question_of(row, place, form=self._form))
+        except InvalidError as exc:
+            raise InvalidError(f"row {index}: {exc.message}", code=exc.code, param=exc.param or place) from exc
+
     def _begun(
         self, row: Any, index: int, parameters: PredictionParameters, *, bound: int | None
     ) -> Writing | ServiceError:
@@ -137,8 +159,8 @@ class TextPredictor:
 
     def _prompt(self, question: Question) -> list[int]:
         if question.messages is not None:
-            return self._tokens.encode_question(question.messages)
-        return self._tokens.encode(question.text or "")
+            return self.tokens.encode_question(question.messages)
+        return self.tokens.encode(question.text or "")
 
     def _sampling(self, parameters: PredictionParameters, index: int, prompt: int) -> Sampling:
         room = max(1, self._generator.context - prompt)
