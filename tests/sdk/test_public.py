@@ -55,7 +55,7 @@ NOUNS = {
     "jobs": "as_completed cancel checkpoints create events list pause resume retrieve wait wait_all",
     "models": "delete delete_alias lineage list retrieve set_alias weights",
     "deployments": "create delete events follow_stats list promote retrieve revisions rollback stats update wait",
-    "predictions": "create list retrieve",
+    "predictions": "create delete list retrieve",
     "feedback": "buffer create delete list retract retrieve",
 }
 
