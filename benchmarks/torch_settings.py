@@ -39,9 +39,10 @@ def measure() -> tuple[str, list[Row]]:
 
 def _ways(network: nn.Sequential, row: Tensor) -> dict[str, Callable[[Tensor], Tensor]]:
     steps = [layer.forward for layer in network]
-    traced = torch.jit.freeze(torch.jit.trace(network, row))  # type: ignore[no-untyped-call]
+    traced = torch.jit.freeze(torch.jit.trace(network, row))  # type: ignore[no-untyped-call]  # torch leaves it untyped
     low = copy.deepcopy(network).bfloat16()
-    whole = torch.ao.quantization.quantize_dynamic(network, {nn.Linear}, dtype=torch.qint8)  # type: ignore[no-untyped-call]
+    quantize: Callable[..., nn.Module] = torch.ao.quantization.quantize_dynamic  # torch leaves it untyped
+    whole = quantize(network, {nn.Linear}, dtype=torch.qint8)
 
     def unhooked(batch: Tensor) -> Tensor:
         for step in steps:

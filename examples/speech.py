@@ -70,7 +70,7 @@ def main() -> None:
             "\n3. what was listened to: high tones above, time to the right; red speaks for the digit, blue against it"
         )
         explanation = client.explain("ear", some[-1][2])
-        print(explanation.text())
+        print(explanation.text(colour=sys.stdout.isatty()))
         if len(sys.argv) > 1:
             explanation.plot(path=sys.argv[1])
 

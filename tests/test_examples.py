@@ -19,6 +19,7 @@ def test_an_example_runs(path):
     done = subprocess.run([sys.executable, str(path)], capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout
+    assert "\x1b" not in done.stdout  # colours are for terminals, and this is a pipe
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)

@@ -160,8 +160,11 @@ def test_a_row_that_failed_has_nothing_to_draw():
 
 def test_nothing_at_all_is_drawn_without_an_error(tmp_path):
     pytest.importorskip("matplotlib")
-    explanation("tensor", attributions=[0.0, 0.0, 0.0]).plot(path=tmp_path / "e.png")
-    explanation("image", attributions=[[[0.0]] * 4] * 4).plot(path=tmp_path / "e.png")
+    for kind, nothing in (("tensor", [0.0, 0.0, 0.0]), ("image", [[[0.0]] * 4] * 4)):
+        explanation(kind, attributions=nothing).plot(path=tmp_path / f"{kind}.png")
+        drawn = (tmp_path / f"{kind}.png").read_bytes()
+        assert drawn.startswith(b"\x89PNG")
+        assert len(drawn) > 1000
 
 
 def test_the_client_draws_only_when_it_is_asked_to():
