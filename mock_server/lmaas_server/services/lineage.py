@@ -6,7 +6,7 @@ What was deleted since is told as far as its job remembers it: a line does not e
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from lmaas_server.records import DatasetRecord, JobRecord, Json, ModelRecord, PageRequest
 from lmaas_server.storage import Storage
@@ -37,36 +37,22 @@ class Ancestor:
         return (self.job.result if self.job is not None else None) or {}
 
 
-@dataclass(frozen=True, slots=True)
-class _Line:
-    """What is asked of storage once for the whole line."""
-
-    storage: Storage
-    serving: dict[str, list[Json]] = field(default_factory=dict)
-
-
 def ancestry(storage: Storage, record: ModelRecord, *, limit: int) -> tuple[Ancestor, ...]:
     """Return a version and those it comes from, one after the other, `limit` of them at most."""
-    line = _Line(storage)
-    for deployment in storage.deployments.all():
-        for variant in deployment.variants:
-            place = {"deployment": deployment.name, "role": variant["role"]}
-            line.serving.setdefault(variant["model"], []).append(place)
-    return tuple(_walked(line, record, limit))
+    return tuple(_walked(storage, record, limit))
 
 
-def _walked(line: _Line, record: ModelRecord, limit: int) -> Iterator[Ancestor]:
+def _walked(storage: Storage, record: ModelRecord, limit: int) -> Iterator[Ancestor]:
     id: str | None = record.id
     seen: set[str] = set()
     while id is not None and id not in seen and len(seen) < limit:
         seen.add(id)
-        found = _ancestor(line, id)
+        found = _ancestor(storage, id)
         yield found
         id = found.parent
 
 
-def _ancestor(line: _Line, id: str) -> Ancestor:
-    storage = line.storage
+def _ancestor(storage: Storage, id: str) -> Ancestor:
     record = storage.models.get(id)
     lineage: Json = {} if record is None else record.lineage
     job = _maker(storage, id) if record is None else _job(storage, lineage.get("job"))
@@ -81,9 +67,16 @@ def _ancestor(line: _Line, id: str) -> Ancestor:
         dataset_id=dataset,
         dataset=None if dataset is None else storage.datasets.get(dataset),
         parent=lineage.get("parent") or result.get("champion") or _version(request.get("base_model")),
-        serving=tuple(line.serving.get(id, ())),
+        serving=tuple(_serving(storage, id)),
         tally=tuple(storage.feedback.tally(id)),
     )
+
+
+def _serving(storage: Storage, model: str) -> Iterator[Json]:
+    for deployment in storage.deployments.having(model):
+        for variant in deployment.variants:
+            if variant["model"] == model:
+                yield {"deployment": deployment.name, "role": variant["role"]}
 
 
 def _job(storage: Storage, id: str | None) -> JobRecord | None:

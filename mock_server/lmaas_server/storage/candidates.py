@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from sqlalchemy import ColumnElement, Connection, and_, delete, func, select, true, update
 
 from lmaas_server.storage.database import Database
+from lmaas_server.storage.learned import add_learned, counted_by
 from lmaas_server.storage.rows import insert_new
 from lmaas_server.storage.tables import candidate_feedback, feedback
 
@@ -42,7 +43,9 @@ def apply(connection: Connection, deployment: str, model: str) -> int:
     """
     noted = select(candidate_feedback.c.feedback).where(_of(deployment, model))
     open_items = feedback.c.retracted_at.is_(None) & feedback.c.applied_in.is_(None)
-    change = update(feedback).where(feedback.c.id.in_(noted), open_items)
+    which = (feedback.c.id.in_(noted), open_items)
+    add_learned(connection, counted_by(connection, model, which))
+    change = update(feedback).where(*which)
     count = connection.execute(change.values(applied_in=model, learned=true())).rowcount
     connection.execute(delete(candidate_feedback).where(_of(deployment, model)))
     return count

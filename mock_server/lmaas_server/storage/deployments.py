@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, String, delete, insert, select, type_coerce, update
 
 from lmaas_server.errors import ConflictError, MissingError
 from lmaas_server.records import DeploymentRecord, Json, PageRequest, RevisionRecord
@@ -191,7 +191,15 @@ class DeploymentRepository:
 
     def serving(self, model: str) -> list[str]:
         """Return the names of the deployments that have a model version among their variants."""
-        return [record.name for record in self.all() if any(v.get("model") == model for v in record.variants)]
+        return [record.name for record in self.having(model)]
+
+    def having(self, model: str) -> list[DeploymentRecord]:
+        """Return the deployments that have a model version among their variants, oldest first."""
+        mentions = type_coerce(deployments.c.variants, String).contains(f'"{model}"', autoescape=True)
+        query = select(*_COLUMNS).where(mentions).order_by(deployments.c.position)
+        with self._database.reading() as connection:
+            found = [_record(row) for row in connection.execute(query).mappings()]
+        return [record for record in found if any(variant.get("model") == model for variant in record.variants)]
 
     @staticmethod
     def _changed(connection: Connection) -> None:

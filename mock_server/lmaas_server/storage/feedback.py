@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, false, func, insert, not_, select, true, update
@@ -12,6 +12,7 @@ from lmaas_server.errors import ConflictError
 from lmaas_server.records import FeedbackRecord, PageRequest
 from lmaas_server.storage.counting import add_to, counted
 from lmaas_server.storage.database import Database
+from lmaas_server.storage.learned import Learned, add_learned, counted_by, learned_by
 from lmaas_server.storage.paging import Page, fetch_page
 from lmaas_server.storage.rows import columns_of, record_from, values_of
 from lmaas_server.storage.tables import feedback
@@ -62,6 +63,7 @@ class FeedbackRepository:
                     [{**values_of(record), "learned": record.applied_in is not None} for record in fresh],
                 )
                 add_to(connection, "feedback", Counter(record.deployment for record in fresh))
+                add_learned(connection, Counter(_learned_of(fresh)))
         return outcomes
 
     def get(self, id: str) -> FeedbackRecord | None:
@@ -175,17 +177,16 @@ class FeedbackRepository:
         count = 0
         with self._database.writing() as connection:
             for start in range(0, len(ids), _CHUNK):
-                some = feedback.c.id.in_(ids[start : start + _CHUNK])
-                change = update(feedback).where(some, _LIVE, feedback.c.applied_in.is_(None))
+                some = feedback.c.id.in_(ids[start : start + _CHUNK]), _LIVE, feedback.c.applied_in.is_(None)
+                add_learned(connection, counted_by(connection, model, some))
+                change = update(feedback).where(*some)
                 count += connection.execute(change.values(applied_in=model, learned=True)).rowcount
         return count
 
     def tally(self, model: str) -> list[tuple[str, str | None, int]]:
         """Return (kind, source, count) of the items a version has learned from, which were not retracted since."""
-        columns = (feedback.c.kind, feedback.c.source)
-        query = select(*columns, func.count()).where(feedback.c.applied_in == model, _LIVE).group_by(*columns)
         with self._database.reading() as connection:
-            return [(kind, source, count) for kind, source, count in connection.execute(query.order_by(*columns))]
+            return learned_by(connection, model)
 
     def count(self, deployment: str) -> int:
         """Return how many items a deployment has; a figure that is kept, not counted."""
@@ -200,7 +201,13 @@ def retract(connection: Connection, which: ColumnElement[bool], *, now: float) -
     change = update(feedback).where(which, _LIVE)
     connection.execute(change.values(retracted_at=now, value=None, metadata={}, source=None))
     add_to(connection, "feedback", {name: -count for name, count in Counter(r.deployment for r in records).items()})
+    add_learned(connection, {key: -count for key, count in Counter(_learned_of(records)).items()})
     return records
+
+
+def _learned_of(records: Iterable[FeedbackRecord]) -> Iterator[Learned]:
+    """Yield of each item that a version has learned from what it counts as."""
+    return ((r.applied_in, r.kind, r.source) for r in records if r.applied_in is not None)
 
 
 def _filtered(

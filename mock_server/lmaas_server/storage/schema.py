@@ -12,7 +12,7 @@ from sqlalchemy import Connection, inspect, text
 
 from lmaas_server.storage.tables import metadata
 
-HEAD = "0005"
+HEAD = "0006"
 """The newest migration; a test holds it equal to what Alembic finds."""
 
 MIGRATIONS = Path(__file__).parent / "migrations"

@@ -293,6 +293,17 @@ candidate_feedback = Table(
     Index(None, "model"),
 )
 
+# How many items of feedback a version has learned from and still may have; `named` where they have a source.
+learned_counts = Table(
+    "learned_counts",
+    metadata,
+    Column("model", String(160), primary_key=True),
+    Column("kind", String(16), primary_key=True),
+    Column("named", Boolean, primary_key=True),
+    Column("source", String(128), primary_key=True),
+    Column("items", BigInteger, nullable=False),
+)
+
 counters = Table(
     "counters",
     metadata,
