@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help quickstart examples test lint types contracts openapi bench bench-learning bench-growth clean
+.PHONY: help quickstart examples test lint types contracts openapi bench bench-learning bench-peers bench-growth clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 18
@@ -51,6 +51,9 @@ bench-learning: $(VENV)/dev.stamp  ## hold learning from feedback to its floors,
 
 bench-growth: $(VENV)/dev.stamp  ## how cost grows with rows, requests, parameters and files; draws docs/growth.png
 	@$(BIN)/python -m benchmarks.growth $(ARGS)
+
+bench-peers: $(VENV)/dev.stamp  ## measure beside other servers, trainers and clients, each installed into .venvs
+	@$(BIN)/python -m benchmarks.peers $(ARGS)
 
 clean:  ## remove what was built and measured, not .venv
 	@rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

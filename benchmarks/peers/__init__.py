@@ -1,0 +1,1 @@
+"""Peers in their own environments, measured beside this service."""
