@@ -10,6 +10,7 @@ POLICY = {
     "on_drift": False,
     "strategy": "replay_distill",
     "promote": "auto",
+    "canary_share": None,
     "gate": None,
 }
 
@@ -50,6 +51,7 @@ def test_a_guard_is_changed_and_made_the_default_again(deployed):
     [
         ({"update_policy": {}}, "update_policy"),
         ({"update_policy": {"on_drift": False}}, "update_policy"),
+        ({"update_policy": {"min_feedback": 5, "canary_share": 0.2}}, "update_policy.canary_share"),
         ({"update_policy": {"min_feedback": 0}}, "update_policy.min_feedback"),
         ({"update_policy": {"every_seconds": 0.5}}, "update_policy.every_seconds"),
         ({"update_policy": {"every": 60}}, "update_policy.every"),

@@ -210,13 +210,14 @@ def test_an_update_that_somebody_asked_for_counts_and_a_dry_run_does_not(steward
 
 def test_while_there_is_a_canary_no_other_is_made(steward, other_classifier):
     other_classifier.register(steward.server)
-    steward.policy(min_feedback=1, promote="canary")
+    steward.policy(min_feedback=1, promote="canary", canary_share=0.25)
     variants = [{"model": "blobs@1", "weight": 9}, {"model": "blobs@2", "role": "canary"}]
     steward.ask.http.patch("/v1/deployments/d", json={"variants": variants})
     steward.say(3)
     assert steward.look() == []
     steward.ask.http.patch("/v1/deployments/d", json={"variants": variants[:1]})
-    assert len(steward.look()) == 1
+    (job,) = steward.look()
+    assert (job["request"]["promote"], job["request"]["canary_share"]) == ("canary", 0.25)
 
 
 def test_retracted_feedback_starts_nothing(steward):

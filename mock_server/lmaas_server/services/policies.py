@@ -15,7 +15,7 @@ def stored_policy(spec: UpdatePolicySpec | None) -> Json | None:
     """Return a policy as it is kept.
 
     Raises:
-        InvalidError: `policy_invalid`: nothing in it ever starts an update.
+        InvalidError: `policy_invalid`: nothing in it ever starts an update, or its parts do not go together.
     """
     if spec is None:
         return None
@@ -25,6 +25,9 @@ def stored_policy(spec: UpdatePolicySpec | None) -> Json | None:
             "null takes a policy away."
         )
         raise InvalidError(message, code="policy_invalid", param="update_policy")
+    if spec.canary_share is not None and spec.promote != "canary":
+        message = f"`canary_share` is of `promote: canary`, and this is {spec.promote!r}; leave it out."
+        raise InvalidError(message, code="policy_invalid", param="update_policy.canary_share")
     return spec.model_dump(mode="json")
 
 

@@ -97,7 +97,11 @@ class SelfUpdates:
         champion: ModelRecord,
     ) -> None:
         request = UpdateRequest(
-            deployment=record.name, strategy=policy.strategy, promote=policy.promote, gate=policy.gate
+            deployment=record.name,
+            strategy=policy.strategy,
+            promote=policy.promote,
+            canary_share=policy.canary_share,
+            gate=policy.gate,
         )
         key = f"policy\0{record.name}\0{record.created_at!r}\0{'' if last is None else last.id}"
         standing = self._standing(record, champion, last, enough=None)

@@ -26,6 +26,8 @@ class UpdatePolicySpec(WireRequest):
     strategy: Strategy = "replay_distill"
     promote: Literal["auto", "canary", "manual"] = "auto"
     """With `canary`, no update is started while there is a canary."""
+    canary_share: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Of a canary: the fraction of all the traffic that it is given; omitted, a tenth."""
     gate: Gate | None = None
 
 
@@ -37,6 +39,7 @@ class UpdatePolicy(WireObject):
     on_drift: bool = False
     strategy: Strategy | str
     promote: Literal["auto", "canary", "manual"] | str
+    canary_share: float | None = None
     gate: dict[str, Any] | None = None
 
 
