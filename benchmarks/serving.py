@@ -144,7 +144,7 @@ def _by_wrk(port: int, message: Message, directory: Path) -> Measured:
         '  io.write(string.format("RESULT %d %d %d %d %d\\n", summary.requests, summary.duration,\n'
         "    latency:percentile(50), latency:percentile(99), summary.errors.status + summary.errors.timeout))\nend\n"
     )
-    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{SECONDS:.0f}s", "-s", str(script)]
+    command = ["wrk", "--timeout=10s", "-t1", f"-c{CONNECTIONS}", f"-d{SECONDS:.0f}s", "-s", str(script)]
     output = subprocess.run(
         [*command, f"http://127.0.0.1:{port}{message.path}"], capture_output=True, check=True, text=True
     )

@@ -8,7 +8,7 @@ import sys
 
 from benchmarks.timing import table
 
-ALL = ("serving",)
+ALL = ("serving", "training", "client")
 
 
 def main() -> int:

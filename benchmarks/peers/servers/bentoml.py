@@ -22,7 +22,7 @@ class Digits:
         torch.set_num_threads(1)
         self.network = mlp()
 
-    @bentoml.api
+    @bentoml.api  # type: ignore[untyped-decorator]
     def predict(self, inputs: list[list[float]]) -> list[dict[str, float]]:
         """Answer."""
         return predicted(self.network, torch.tensor(inputs))

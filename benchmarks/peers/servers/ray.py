@@ -18,7 +18,7 @@ from starlette.requests import Request
 from benchmarks.peers.network import mlp, predicted
 
 
-@serve.deployment(num_replicas=1)
+@serve.deployment(num_replicas=1, max_ongoing_requests=64)
 class Digits:
     """The network as Ray Serve wants it."""
 

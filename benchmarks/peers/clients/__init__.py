@@ -1,0 +1,1 @@
+"""The same calls as each peer makes them, beside bare httpx."""
