@@ -222,3 +222,11 @@ def test_stopping_kills_what_does_not_stop_and_queues_it_again(world):
     world.until(job, "deaf")
     world.runner.stop(drain=0.05)
     assert world.statuses(job) == ["queued", "running", "queued"]
+
+
+def test_who_listens_is_told_of_every_job_that_has_ended(world):
+    told = {"good": threading.Event(), "bad": threading.Event()}
+    world.runner.listen(lambda job: told[job.request["name"]].set())
+    world.script("finish", name="good", id="job-1")
+    world.script(["fail", "bad", "as it says"], name="bad", id="job-2")
+    assert all(event.wait(30) for event in told.values())

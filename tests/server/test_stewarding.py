@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import random
 
 import pytest
 
 from lmaas_server.app import create_app, server_of
+from lmaas_server.services import stewarding
 from lmaas_server.settings import Settings
 
 HELD = {"promoted": False, "passed": False, "reason": "insufficient_evidence"}
@@ -271,14 +273,27 @@ def test_a_deployment_of_the_same_name_begins_anew(steward, clock):
     assert len(steward.look()) == 2
 
 
-def test_feedback_alarms_and_ended_jobs_wake_the_thread(steward):
+def test_feedback_alarms_and_moments_wake_the_thread(steward, clock, monkeypatch):
+    monkeypatch.setattr(stewarding, "PATIENCE_SECONDS", 10_000.0)  # nothing is found by looking at all
     steward.policy(min_feedback=1)
     steward.server.steward.start()
     steward.say(1)
     steward.ask.wait_for(lambda: len(steward.updates()) == 1)
     steward.end()
+    steward.policy(on_drift=True)
     steward.say(1)
+    rng = random.Random(0)
+    for place in range(400):  # reported as answers are, and found by the observer's thread
+        outputs = [{"score": rng.betavariate(30 if place < 300 else 3, 1)}]
+        steward.server.observer.answered("d", "blobs@1", role="champion", outputs=outputs, seconds=0.001)
     steward.ask.wait_for(lambda: len(steward.updates()) == 2)
+    assert steward.updates()[1]["trigger"]["cause"] == "drift"
+    steward.end()
+    steward.policy(every_seconds=60)
+    steward.say(1)
+    clock.now += 61
+    steward.server.steward.wake([])  # the clock of a test does not wake who waits for it
+    steward.ask.wait_for(lambda: len(steward.updates()) == 3)
 
 
 def test_a_chore_that_breaks_takes_no_other_along(steward):
