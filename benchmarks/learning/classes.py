@@ -14,7 +14,7 @@ from lmaas.types import MLP
 PAIRS = ((2, 3), (4, 5), (6, 7), (8, 9))
 FIRST_ROWS = 3_000
 ROWS = 5_000
-BATCH = 2_500
+BATCH = 1_000
 TEST_ROWS = 4_000
 RECIPE: dict[str, Any] = {"architecture": MLP(hidden=(512, 512)), "epochs": 2, "batch_size": 128}
 
