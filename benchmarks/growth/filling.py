@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from lmaas_server.records import DeploymentRecord, FeedbackRecord, JobRecord, PredictionRecord
+from lmaas_server.records import DeploymentRecord, FeedbackRecord, JobRecord, Json, PredictionRecord
 from lmaas_server.storage import Database, Storage
 
 __all__ = ["MODEL", "fill"]
@@ -28,7 +28,7 @@ def fill(data: Path, *, already: int, rows: int, jobs: int, models: int, deploym
         rows: How many predictions there shall be, each with an item of feedback.
         jobs: How many jobs are added.
         models: How many names of models, of one version each.
-        deployments: How many deployments of the model `digits@1`.
+        deployments: How many deployments, of those models in turn.
     """
     storage = Storage(Database(f"sqlite:///{data / 'lmaas.db'}"))
     try:
@@ -62,13 +62,14 @@ def _fill_nouns(storage: Storage, *, jobs: int, models: int, deployments: int) -
     first = storage.deployments.get("digits")
     assert first is not None
     for number in range(deployments):
-        storage.deployments.create(_another(first, f"deployment-{number}"))
+        variant = {**first.variants[0], "model": f"model-{number % max(1, models)}@1"}
+        storage.deployments.create(_another(first, f"deployment-{number}", variant))
     for job in _jobs(jobs):
         storage.jobs.add(job)
 
 
-def _another(record: DeploymentRecord, name: str) -> DeploymentRecord:
-    return replace(record, name=name, revision=1, request_key=None)
+def _another(record: DeploymentRecord, name: str, variant: Json) -> DeploymentRecord:
+    return replace(record, name=name, variants=(variant,), revision=1, request_key=None)
 
 
 def _jobs(count: int) -> Iterator[JobRecord]:
