@@ -195,6 +195,13 @@ def test_an_update_can_be_cancelled(blob_model, blobs, tmp_path):
     assert not (tmp_path / "bundle").exists()
 
 
+def test_an_update_leaves_the_anchor_the_outputs_of_its_training(run, blobs, blob_model):
+    """What each update loses would else be what the next one holds to."""
+    found = run(corrections(blobs), gate=Gate(enabled=False))
+    before, after = (load_file(b / "buffers.safetensors")["anchor.outputs"] for b in (blob_model, found.bundle))
+    assert np.array_equal(before, after)
+
+
 @pytest.mark.parametrize(("rows", "steps"), [(20, 20), (160, 100), (1600, 250)])
 def test_few_rows_are_learned_in_more_steps_each(run, blobs, monkeypatch, rows, steps):
     rates = []

@@ -1,12 +1,12 @@
 """Rows kept with a model version so that it can learn from feedback without forgetting. Knows no update.
 
-    anchor     up to 1,000 training rows, balanced over the classes, with the outputs this version gives them
+    anchor     up to 1,000 training rows, balanced over the classes, with the outputs that the training gave them
     holdout    rows that training never saw: the validation rows, at most 10,000 of them and 64 MB
     reservoir  up to 2,000 rows of feedback that earlier updates learned from; empty after a training
 
-The holdout measures what an update would cost. learning.md asks for at least 2,000 rows or 10 %: the default validation
-share is 10 %. A request that holds out less gets a smaller holdout, and with it a gate that lets less pass, since the
-bound it tests widens.
+The holdout measures what an update would cost. learning.md asks for at least 2,000 rows or 10 %, and so much is held
+out by default where there are rows enough. A request that holds out less gets a smaller holdout, and with it a gate
+that lets less pass, since the bound it tests widens.
 """
 
 from __future__ import annotations
