@@ -25,10 +25,10 @@ from PIL import Image
 
 MEMORY = 1 << 18
 SIZE = 32 << 20
-LANGUAGE = 4 << 20
+LANGUAGE = 2 << 20
 """Bytes of files of language, whose tokens take time to make and are eight bytes each."""
 MOST = 20 << 20
-MOST_OF_LANGUAGE = 6 << 20
+MOST_OF_LANGUAGE = 4 << 20
 """Beside the rows that may be, batches and blocks of a fixed size are in memory."""
 NOISE = np.random.default_rng(0).integers(0, 256, size=SIZE, dtype=np.uint8)
 

@@ -5,11 +5,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-import os
-import signal
-import subprocess
-import sys
-import textwrap
 from dataclasses import replace
 
 import numpy as np
@@ -98,36 +93,6 @@ def test_a_cancelled_run_stops_at_once_and_leaves_no_bundle(blobs, plan, tmp_pat
     with pytest.raises(Cancelled):
         list(train(blobs, plan(blobs), directory=tmp_path, control=after(3, "cancel")))
     assert not (tmp_path / "bundle").exists()
-
-
-def test_a_killed_run_goes_on_from_its_checkpoint_to_the_same_weights(blobs, plan, trained, tmp_path):
-    whole, request = trained(blobs, "whole", epochs=4), plan(blobs, epochs=4)
-    np.savez(tmp_path / "rows.npz", x=blobs.inputs, y=np.array(blobs.classes)[blobs.targets])
-    (tmp_path / "request.json").write_text(request.model_dump_json())
-    code = """
-        import pathlib, sys, torch
-        torch.set_num_threads(1)
-        from lmaas.types import TrainingRequest
-        from lmaas_server.engine.data.examples import ReadLimits
-        from lmaas_server.engine.data.reader import read_dataset
-        from lmaas_server.engine.learning.train import train
-        from lmaas_server.engine.reports import Checkpointed
-        here = pathlib.Path(sys.argv[1])
-        rows = read_dataset(here / "rows.npz", limits=ReadLimits(max_unpacked_bytes=1 << 20))
-        request = TrainingRequest.model_validate_json((here / "request.json").read_text())
-        for report in train(rows, request, directory=here / "killed"):
-            if isinstance(report, Checkpointed) and report.epoch == 2:
-                print(report.directory, flush=True)
-                sys.stdin.read()
-    """
-    child = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(code), str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
-    checkpoint = child.stdout.readline().decode().strip()
-    os.kill(child.pid, signal.SIGKILL)
-    child.communicate()
-    *_, last = train(blobs, request, directory=tmp_path / "rest", resume=tmp_path / checkpoint)
-    assert sha(last.bundle) == sha(whole.bundle)
 
 
 def test_early_stopping_keeps_the_best_epoch(blobs, plan, tmp_path):

@@ -37,6 +37,7 @@ def main(memory: int) -> None:
     limits = ReadLimits(max_unpacked_bytes=1 << 32, max_memory_bytes=memory)
     rowfiles.BLOCK_BYTES = memory  # what is parsed at once, and some copies of it, are beside the rows
     _import_the_rest()
+    tokens.encode("once upon a time " * 5000)  # a tokenizer keeps the words it has met, up to a number of them
     tell({})
     for line in sys.stdin:
         file = json.loads(line)
