@@ -32,8 +32,8 @@ PEACE = Gate(enabled=False)
 def _fewer_own_texts(monkeypatch):
     """A tenth of the texts that a server draws: enough to learn beside, in a tenth of the time."""
     monkeypatch.setattr(language_update, "OWN_TEXTS", 12)
-    monkeypatch.setattr(language_strategies, "REPLAYED", 400)
-    monkeypatch.setattr(language_strategies, "REMEMBERED", 200)
+    monkeypatch.setattr(language_strategies, "REPLAYED", 200)
+    monkeypatch.setattr(language_strategies, "REMEMBERED", 100)
 
 
 @pytest.fixture(scope="module")
