@@ -11,13 +11,8 @@ import numpy as np
 from benchmarks.learning.data import voices
 from benchmarks.learning.loop import NAIVE, Examples, Line, Loop, medians, seconds, trained
 from lmaas import LMaaS
-from lmaas.types import Validation
 
 CORRECTIONS = 250
-HELD_OUT = Validation(fraction=0.3)
-"""Of 1,800 clips the default tenth would be 180, of which the gate lets one change (`gate.tolerated`); of 540 it is
-ten, and an update changes about five. It costs no accuracy: known voices are understood 99.3 % before an update with
-three tenths held out and 98.0 % with two (200 clips; two voices left out, seeds 11 and 12)."""
 
 
 def _joined(parts: list[Examples]) -> Examples:
@@ -50,7 +45,7 @@ def measure(client: LMaaS) -> list[Line]:
         voice = _said(everyone[unseen][0])
         order = np.random.default_rng(seed).permutation(len(voice))
         corrected, tested = voice.take(order[:CORRECTIONS]), voice.take(order[CORRECTIONS:])
-        champion = trained(client, _folders(training), name=f"ear-{seed}", seed=seed, validation=HELD_OUT)
+        champion = trained(client, _folders(training), name=f"ear-{seed}", seed=seed)
         figures: list[float] = []
         for name, request in (("ours", {}), ("naive", NAIVE)):
             loop = Loop(client, champion, name=f"speaker-{name}-{seed}", seed=seed)

@@ -103,7 +103,8 @@ class Verbs(Resource[DriverT], Generic[DriverT]):
             optimizer: `Adam(lr=1e-3)`, `AdamW`, `SGD`, `RMSprop`, or a word alone: "adam".
             schedule: `OneCycle(max_lr=3e-3)`, `CosineSchedule(...)`, ...
             loss: `CrossEntropy(label_smoothing=0.1)`, `MSE()`, ...
-            validation: `Validation(fraction=0.1)` or `Validation(dataset="ds-...")`.
+            validation: `Validation(fraction=0.1)` or `Validation(dataset="ds-...")`. Omitted, a tenth; of 1,000 rows or
+                more at least 2,000, though never over three tenths: the gate of updates judges by them.
             early_stopping: `EarlyStopping(metric="loss", patience=3)`; the best epoch is kept.
             checkpoints: How often, and how many are kept.
             seed: Same data, same request, same seed: the same weights, bit for bit.

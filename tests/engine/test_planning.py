@@ -56,6 +56,11 @@ def test_every_default_is_filled_in():
     assert found.checkpoints is not None
 
 
+@pytest.mark.parametrize(("rows", "fraction"), [(999, 0.1), (1_000, 0.3), (10_000, 0.2), (60_000, 0.1)])
+def test_a_tenth_is_held_out_or_2000_rows_and_three_tenths_at_most(rows, fraction):
+    assert plan({**NUMBERS, "rows": rows}).validation == Validation(fraction=fraction)
+
+
 def test_numbers_get_a_perceptron_and_values_a_squared_loss():
     found = plan(NUMBERS)
     assert (found.task, found.architecture, found.loss, found.batch_size) == ("regression", MLP(), MSE(), 32)

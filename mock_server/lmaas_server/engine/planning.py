@@ -26,8 +26,12 @@ from lmaas_server.engine.data.preprocessing import MOST_SCALED
 from lmaas_server.engine.registry import ARCHITECTURES, OPTIMIZER_STATES, TASKS, Recipe
 from lmaas_server.errors import InvalidError
 
-DEFAULT_VALIDATION = 0.1
-"""Learning.md asks for an anchor holdout of 10 % that training never saw: the validation rows are it."""
+_HELD_OUT = 0.1
+_LEAST_HELD_OUT = 2_000
+"""The rows held out are also those by which the gate judges what an update forgets, and of few it can tell nothing."""
+_MOST_HELD_OUT = 0.3
+_JUDGED_ROWS = 1_000
+"""Fewer rows could not give the gate enough to judge by, whatever was held out of them."""
 _LEAST_NORMED = 3
 """One row is held out, and a batch of one has no variance."""
 _CHECKPOINTS = 10
@@ -241,7 +245,14 @@ def _validation(request: TrainingRequest, rows: int) -> Validation:
             code="too_few_rows",
             param="dataset",
         )
-    return Validation(fraction=wanted.fraction or DEFAULT_VALIDATION)
+    return Validation(fraction=wanted.fraction or held_out(rows))
+
+
+def held_out(rows: int) -> float:
+    """Return the share of so many rows that is held out: a tenth, or 2,000 rows, though never over three tenths."""
+    if rows < _JUDGED_ROWS:
+        return _HELD_OUT
+    return round(max(_HELD_OUT, min(_MOST_HELD_OUT, _LEAST_HELD_OUT / rows)), 4)
 
 
 def _check_plan(plan: TrainingRequest, dataset: Json) -> None:
