@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import inspect
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,8 @@ import numpy as np
 import pytest
 
 from lmaas import AsyncLMaaS, LMaaS
+
+sys.path.insert(0, str(Path(__file__).parent))  # for killable: importlib mode adds no paths
 
 DIGITS = Path(__file__).parents[2] / "examples" / "data" / "digits.npz"
 

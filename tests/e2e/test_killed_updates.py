@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import re
-import signal
-import subprocess
-import sys
-import threading
-import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
+from killable import Server, wait_for
 
-from lmaas import LMaaS
 from lmaas.types import MLP, CausalLM, Gate, Llama
-from lmaas_server.lock import DataDirectoryInUseError, DirectoryLock
 
 pytestmark = pytest.mark.xdist_group("killed updates")  # one server for all of them
 
-DEADLINE = 120.0
 OPEN = Gate(enabled=False)
 KILLED = ["queued", "running", "queued", "running", "succeeded"]
 TINY = {
@@ -29,47 +19,6 @@ TINY = {
     "batch_size": 8,
     "seed": 5,
 }
-
-
-class Server:
-    """`lmaas-server` over a folder, as often as it is started again."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.start()
-
-    def start(self) -> None:
-        """Start it on a free port, once the folder is free."""
-        wait_for(self._is_free)
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "lmaas_server", "--port", "0", "--data-dir", str(self.folder)],
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1", "LMAAS_SERVER_JOB_THREADS": "1"},
-        )
-        self.client = LMaaS(base_url=re.search(r"http://[^,]+", self.process.stdout.readline()).group())
-
-    def kill(self) -> None:
-        """End it as the kernel does that is out of memory."""
-        self.client.close()
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait(30)
-        self.process.stdout.close()
-
-    def _is_free(self) -> bool:
-        try:
-            DirectoryLock(self.folder).release()
-        except DataDirectoryInUseError:
-            return False
-        return True
-
-
-def wait_for(wanted):
-    until = time.monotonic() + DEADLINE
-    while not (found := wanted()):
-        assert time.monotonic() < until
-        threading.Event().wait(0.005)
-    return found
 
 
 @pytest.fixture(scope="module")

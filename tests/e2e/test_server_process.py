@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import re
-import signal
-import subprocess
-import sys
-import threading
-import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
+from killable import Server, wait_for
 
-from lmaas import LMaaS
 from lmaas.types import Adam, CausalLM, Checkpoints, Llama
-from lmaas_server.lock import DataDirectoryInUseError, DirectoryLock
 
-DEADLINE = 60.0
+pytestmark = pytest.mark.xdist_group("server process")  # one server for all of them
+
 TAUGHT = [{"prompt": f"{number} is", "completion": (" even", " odd")[number % 2]} for number in range(40)]
 HOW = {
     "architecture": CausalLM(llama=Llama(layers=1, heads=2, width=16, context=512, tokenizer="char")),
@@ -30,57 +22,11 @@ HOW = {
 }
 
 
-class Server:
-    """`lmaas-server` over a folder, as often as it is started again."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.start()
-
-    def start(self) -> None:
-        """Start it on a free port, once the folder is free."""
-        wait_for(lambda: is_free(self.folder))
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "lmaas_server", "--port", "0", "--data-dir", str(self.folder)],
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )
-        said = re.search(r"http://[^,]+", self.process.stdout.readline())
-        if said is None:
-            self.kill()
-            raise RuntimeError("the server did not start")
-        self.client = LMaaS(base_url=said.group())
-
-    def kill(self) -> None:
-        """End it as the kernel does that is out of memory."""
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait(30)
-        self.process.stdout.close()
-
-
-def is_free(folder: Path) -> bool:
-    try:
-        DirectoryLock(folder).release()
-    except DataDirectoryInUseError:
-        return False
-    return True
-
-
-def wait_for(wanted):
-    until = time.monotonic() + DEADLINE
-    while not (found := wanted()):
-        assert time.monotonic() < until
-        threading.Event().wait(0.02)
-    return found
-
-
 @pytest.fixture(scope="module")
 def server(tmp_path_factory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("served")
     running = Server(folder)
     yield running
-    running.client.close()
     running.kill()
 
 
@@ -90,7 +36,6 @@ def job(server):
     job = server.client.train(TAUGHT, name="killed", **HOW)
     with server.client.jobs.events(job, follow=True) as events:
         next(event for event in events if event.type == "checkpoint")
-    server.client.close()
     server.kill()
     server.start()
     return server.client.jobs.wait(job)
