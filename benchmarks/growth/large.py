@@ -13,6 +13,8 @@ import zipfile
 from pathlib import Path
 from typing import Self
 
+from typing_extensions import Buffer
+
 from benchmarks.growth.curves import Curve
 from benchmarks.timing import Row
 from benchmarks.uploads import running_server, uploaded
@@ -27,9 +29,9 @@ CLIENT_MB, SERVER_MB = 64, 512
 class _Holes(io.FileIO):
     """A file that skips what is all zeros."""
 
-    def write(self, data: object) -> int:
+    def write(self, data: Buffer) -> int:
         """Write, or leave a hole."""
-        view = bytes(data)  # type: ignore[call-overload]
+        view = bytes(data)
         if len(view) == _BLOCK and not any(view):
             self.seek(_BLOCK, io.SEEK_CUR)
             return _BLOCK

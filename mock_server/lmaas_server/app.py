@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable
@@ -15,7 +14,6 @@ from lmaas_server.engine.base_models import BaseModels
 from lmaas_server.http.auth import ApiKeys, is_loopback
 from lmaas_server.http.gateway import Gateway
 from lmaas_server.http.idempotency import Idempotency
-from lmaas_server.http.metrics import Metrics, Traffic
 from lmaas_server.http.sse import Streams
 from lmaas_server.jobs.runner import JobRunner
 from lmaas_server.lock import DirectoryLock
@@ -32,6 +30,7 @@ from lmaas_server.routes.models import ModelRoutes
 from lmaas_server.routes.observations import ObservationRoutes
 from lmaas_server.routes.predictions import PredictionRoutes
 from lmaas_server.routes.uploads import UploadRoutes
+from lmaas_server.server import Server, metrics_of
 from lmaas_server.services.batching import Batchers
 from lmaas_server.services.collecting import CollectingService
 from lmaas_server.services.crew_log import CrewLog
@@ -40,12 +39,10 @@ from lmaas_server.services.datasets import DatasetService
 from lmaas_server.services.deploying import DeployingService
 from lmaas_server.services.evaluating import EvaluationService
 from lmaas_server.services.explaining import ExplainingService
-from lmaas_server.services.figures import seconds_of
 from lmaas_server.services.guarding import CanaryGuard
 from lmaas_server.services.job_kinds import job_kinds
 from lmaas_server.services.jobs import JobService
 from lmaas_server.services.keeping import Keeping
-from lmaas_server.services.ledger import Totals
 from lmaas_server.services.models import ModelService
 from lmaas_server.services.noticing import Noticing
 from lmaas_server.services.observing import Observer
@@ -64,85 +61,15 @@ from lmaas_server.services.training import TrainingService
 from lmaas_server.services.updating import UpdateService
 from lmaas_server.services.uploads import UploadService
 from lmaas_server.settings import Settings
-from lmaas_server.several import Several, lead, limiter, of_all, prewarming, several_of
-from lmaas_server.storage import Artifacts, Database, Storage, sweep
+from lmaas_server.several import limiter, prewarming, several_of
+from lmaas_server.storage import Artifacts, Database, Storage
 from lmaas_server.storage.crew import Crew
 from lmaas_server.storage.uploads import UploadFiles
 
 __all__ = ["Server", "create_app", "server_of"]
 
-logger = logging.getLogger("lmaas_server")
-
 MIB = 2**20
 _NAME = "lmaas"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Server:
-    """What stands behind an application: started once, closed once."""
-
-    settings: Settings
-    storage: Storage
-    artifacts: Artifacts
-    runner: JobRunner
-    steward: Steward
-    uploads: UploadService
-    deploying: DeployingService
-    predictors: Predictors
-    log: PredictionLog
-    observer: Observer
-    shadows: Shadows
-    streams: Streams
-    clock: Callable[[], float]
-    lock: DirectoryLock | None
-    draining: threading.Event
-    several: Several | None
-
-    def start(self, *, tidy: bool = True) -> None:
-        """Go on with the work that was under way; before it, tidy up what a crash left, unless another process has."""
-        if tidy:
-            self.storage.idempotency.forget_unfinished()
-            self.storage.idempotency.purge(self.clock() - self.settings.idempotency_hours * 3600)
-            sweep(self.storage, self.artifacts)
-            self.uploads.purge()
-        if self.several is None:
-            lead(self.runner, self.steward)
-        else:
-            self.several.rounds.start()
-        self.deploying.start()
-
-    def drain(self) -> None:
-        """Refuse new requests and end event streams; those under way are answered."""
-        self.draining.set()
-
-    def close(self) -> None:
-        """Stop: jobs are checkpointed and go on at the next start, and what was answered is on the disk."""
-        self.drain()
-        if self.several is not None:
-            self.several.rounds.stop()
-            self.several.noticing.close()
-        self.steward.close()
-        self.runner.stop(self.settings.drain_seconds)
-        self.deploying.close()
-        self.shadows.close()
-        self.log.close()
-        self.observer.close()
-        self.storage.close()
-        if self.lock is not None:
-            self.lock.release()
-        if self.several is not None:
-            self.several.crew.leave()
-
-    def not_ready(self) -> str | None:
-        """Say why requests are not welcome; None if they are."""
-        if self.draining.is_set():
-            return "The server is stopping."
-        try:
-            self.storage.deployments.changes()
-        except Exception:
-            logger.exception("the database does not answer")
-            return "The database does not answer."
-        return None
 
 
 def create_app(
@@ -171,7 +98,7 @@ def create_app(
     app = Flask("lmaas_server", static_folder=None)
     app.url_map.strict_slashes = False
     app.extensions[_NAME] = server
-    metrics = _metrics(server)
+    metrics = metrics_of(server)
     gateway = Gateway(
         app,
         keys=keys,
@@ -256,25 +183,7 @@ def _wired(settings: Settings, clock: Callable[[], float], crew: Crew | None) ->
         clock=clock,
     )
     collecting = CollectingService(storage, log=log, texts=texts, observer=observer, heard=steward.wake, clock=clock)
-    datasets = DatasetService(
-        storage,
-        artifacts,
-        max_unpacked_bytes=settings.max_unpacked_mb * MIB,
-        max_memory_bytes=settings.read_memory_mb * MIB,
-        max_clip_seconds=settings.max_clip_seconds,
-        # Who uploads is about to train: by then the process that forks jobs has imported torch.
-        announce=prewarming(runner, crew) if settings.prewarm else _nothing,
-        clock=clock,
-    )
-    uploads = UploadService(
-        UploadFiles(artifacts),
-        datasets,
-        part_bytes=settings.upload_part_kb * 1024,
-        max_bytes=settings.max_upload_mb * MIB,
-        max_open=settings.max_uploads,
-        lifetime=settings.upload_hours * 3600,
-        clock=clock,
-    )
+    datasets, uploads = _files(settings, ground, runner, crew)
     several = None
     if crew is not None and sums is not None:
         sums.add("observer", observer.state)
@@ -344,6 +253,32 @@ def _jobs(
     return runner, updating, routes
 
 
+def _files(
+    settings: Settings, ground: _Ground, runner: JobRunner, crew: Crew | None
+) -> tuple[DatasetService, UploadService]:
+    """Make what takes files in, whole or in parts."""
+    datasets = DatasetService(
+        ground.storage,
+        ground.artifacts,
+        max_unpacked_bytes=settings.max_unpacked_mb * MIB,
+        max_memory_bytes=settings.read_memory_mb * MIB,
+        max_clip_seconds=settings.max_clip_seconds,
+        # Who uploads is about to train: by then the process that forks jobs has imported torch.
+        announce=prewarming(runner, crew) if settings.prewarm else _nothing,
+        clock=ground.clock,
+    )
+    uploads = UploadService(
+        UploadFiles(ground.artifacts),
+        datasets,
+        part_bytes=settings.upload_part_kb * 1024,
+        max_bytes=settings.max_upload_mb * MIB,
+        max_open=settings.max_uploads,
+        lifetime=settings.upload_hours * 3600,
+        clock=ground.clock,
+    )
+    return datasets, uploads
+
+
 def _steward(
     storage: Storage,
     runner: JobRunner,
@@ -366,33 +301,3 @@ def _steward(
 
 def _nothing() -> None:
     """Prepare nothing."""
-
-
-def _metrics(server: Server) -> Metrics:
-    """Return the counters, with gauges on what this server holds."""
-    sums = None if server.several is None else server.several.sums
-    metrics = Metrics(tuple if sums is None else lambda: sums.others("metrics"))
-    jobs = server.storage.jobs
-    metrics.gauge(
-        "lmaas_jobs",
-        "Jobs that have not ended, by status.",
-        lambda: {status: float(jobs.count(status)) for status in ("queued", "running", "paused")},
-    )
-
-    def predictors() -> dict[str, float]:
-        return {"models": float(len(server.predictors)), "bytes": float(server.predictors.bytes)}
-
-    def streams() -> dict[str, float]:
-        return {"open": float(server.streams.open)}
-
-    metrics.gauge("lmaas_predictors", "Models in memory, and their bytes.", of_all(sums, "predictors", predictors))
-    metrics.gauge("lmaas_streams", "Event streams that are open.", of_all(sums, "streams", streams))
-    metrics.deployments(lambda: {name: _traffic(total) for name, total in server.observer.all_totals().items()})
-    if sums is not None:
-        sums.add("metrics", metrics.state)
-    return metrics
-
-
-def _traffic(total: Totals) -> Traffic:
-    times = [(seconds_of(bucket), count) for bucket, count in total.latency.items()]
-    return Traffic(rows=total.rows, row_errors=total.row_errors, seconds=total.seconds, times=times)

@@ -121,6 +121,30 @@ def settings(tmp_path) -> dict[str, Any]:
     return {"data_dir": tmp_path / "data", "prewarm": False, "drain_seconds": 1.0}
 
 
+class Clock:
+    """Unix seconds that stand still until they are moved."""
+
+    def __init__(self) -> None:
+        self.now = 1_800_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def unattended(settings, clock):
+    """An application on a clock that stands still, whose jobs nobody runs and whose steward nobody wakes."""
+    made = create_app(Settings(**settings), clock=clock)
+    server_of(made).deploying.start()
+    yield made
+    server_of(made).close()
+
+
 @pytest.fixture
 def app(settings):
     """A running application."""

@@ -19,6 +19,10 @@ def test_threads_are_never_given_the_same_digits() -> None:
 
 def test_a_forked_process_is_given_other_digits_than_its_parent() -> None:
     """What the parent drew ahead is not given out twice; in a process of one thread, which may fork."""
-    forking = "from lmaas_server.chance import random_hex; import os; random_hex(); os.fork(); print(random_hex())"
+    # One write each: print makes two where the output is not buffered, and those of both processes may mix.
+    forking = (
+        "from lmaas_server.chance import random_hex; import os; random_hex(); os.fork();"
+        "os.write(1, (random_hex() + ' ').encode())"
+    )
     told = subprocess.run([sys.executable, "-c", forking], check=True, capture_output=True, text=True).stdout.split()
     assert len(told) == len(set(told)) == 2

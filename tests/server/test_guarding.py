@@ -4,34 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from lmaas_server.app import create_app, server_of
-from lmaas_server.settings import Settings
-
 VARIANTS = [{"model": "blobs@1", "weight": 1}, {"model": "blobs@2", "weight": 1, "role": "canary"}]
 
 
-class Clock:
-    """Unix seconds that stand still until they are moved."""
-
-    def __init__(self) -> None:
-        self.now = 1_800_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
-def clock():
-    return Clock()
-
-
-@pytest.fixture
-def app(settings, clock):
+def app(unattended):
     """An application whose steward looks when a test says so."""
-    made = create_app(Settings(**settings), clock=clock)
-    server_of(made).deploying.start()
-    yield made
-    server_of(made).close()
+    return unattended
 
 
 @pytest.fixture

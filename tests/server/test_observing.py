@@ -16,20 +16,6 @@ from lmaas_server.services.observing import Observer
 from lmaas_server.storage import Database, Storage
 
 
-class Clock:
-    """A clock that stands still."""
-
-    now = 1_000_000.0
-
-    def __call__(self):
-        return self.now
-
-
-@pytest.fixture
-def clock():
-    return Clock()
-
-
 @pytest.fixture
 def storage(tmp_path):
     database = Database(f"sqlite:///{tmp_path / 'lmaas.db'}")

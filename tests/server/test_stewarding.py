@@ -7,35 +7,15 @@ import random
 
 import pytest
 
-from lmaas_server.app import create_app, server_of
 from lmaas_server.services import stewarding
-from lmaas_server.settings import Settings
 
 HELD = {"promoted": False, "passed": False, "reason": "insufficient_evidence"}
 
 
-class Clock:
-    """Unix seconds that stand still until they are moved."""
-
-    def __init__(self) -> None:
-        self.now = 1_800_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
-def clock():
-    return Clock()
-
-
-@pytest.fixture
-def app(settings, clock):
+def app(unattended):
     """An application whose jobs wait for ever, and whose steward looks when a test says so."""
-    made = create_app(Settings(**settings), clock=clock)
-    server_of(made).deploying.start()
-    yield made
-    server_of(made).close()
+    return unattended
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ class Digits:
         torch.set_num_threads(1)
         self.network = mlp()
 
-    @bentoml.api  # type: ignore[untyped-decorator]
+    @bentoml.api  # type: ignore[untyped-decorator]  # not installed where types are checked
     def predict(self, inputs: list[list[float]]) -> list[dict[str, float]]:
         """Answer."""
         return predicted(self.network, torch.tensor(inputs))

@@ -12,7 +12,7 @@ import torch
 from benchmarks.peers.network import mlp, predicted
 
 
-class Digits(litserve.LitAPI):  # type: ignore[misc]
+class Digits(litserve.LitAPI):  # type: ignore[misc]  # not installed where types are checked
     """The network as LitServe wants it."""
 
     def setup(self, device: str) -> None:  # noqa: ARG002 - LitServe's signature

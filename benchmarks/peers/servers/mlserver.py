@@ -15,7 +15,7 @@ from mlserver.types import InferenceRequest, InferenceResponse, ResponseOutput
 from benchmarks.peers.network import mlp, predicted
 
 
-class Digits(mlserver.MLModel):  # type: ignore[misc]
+class Digits(mlserver.MLModel):  # type: ignore[misc]  # not installed where types are checked
     """The network as MLServer wants it."""
 
     async def load(self) -> bool:

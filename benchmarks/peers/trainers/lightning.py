@@ -22,7 +22,7 @@ from benchmarks.peers.network import mlp
 BATCH = 128
 
 
-class Digits(lightning.LightningModule):  # type: ignore[misc]
+class Digits(lightning.LightningModule):  # type: ignore[misc]  # not installed where types are checked
     """The network as Lightning wants it."""
 
     def __init__(self) -> None:
