@@ -89,6 +89,13 @@ def test_a_running_job_is_cancelled_at_its_next_step_and_leaves_nothing(world):
     assert (world.left_by(job), world.jobs.checkpoints(job)) == ([], [])
 
 
+def test_what_a_job_says_after_it_is_cancelled_is_not_written_down_and_holds_nothing_up(world):
+    job = world.script(["say", "ready"], ["rush", 1000])
+    world.until(job, "ready")
+    assert world.jobs.cancel(job).status == "cancelled"
+    assert [event.type for event in world.storage.jobs.events(job, limit=1000) if event.type == "metrics"] == []
+
+
 def test_a_job_that_does_not_listen_is_killed_when_it_is_cancelled(world):
     job = world.script("ignore", listens=False)
     world.until(job, "deaf")

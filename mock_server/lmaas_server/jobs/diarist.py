@@ -42,9 +42,7 @@ class Diarist:
     def flush(self) -> None:
         """Write the progress that was held back."""
         if self._progress is not None:
-            self._jobs.update(self._job.id, progress=self._progress)
-            self._progress = None
-            self._written = time.monotonic()
+            self._save()
 
     def last_checkpoint(self) -> Path | None:
         """Return the folder of the newest checkpoint whose files are there, or None."""
@@ -79,8 +77,7 @@ class Diarist:
 
     def _on_metrics(self, report: Metrics) -> None:
         self.metrics = {**self.metrics, **report.values}
-        self._jobs.update(self._job.id, metrics=self.metrics)
-        self.flush()
+        self._save(metrics=self.metrics)
         data = {"step": report.step, "epoch": report.epoch, **report.values}
         self._event("metrics", f"Epoch {report.epoch}: {_figures(report.values)}.", data)
 
@@ -105,6 +102,14 @@ class Diarist:
         for old in self._jobs.checkpoints(self._job.id)[self._keep :]:
             self._jobs.drop_checkpoint(old.id)
             self._artifacts.delete(self._key(old.step))
+
+    def _save(self, **fields: Json) -> None:
+        """Write fields of the job, and the progress that was held back with them: one transaction."""
+        if self._progress is not None:
+            fields["progress"] = self._progress
+        self._jobs.update(self._job.id, **fields)
+        self._progress = None
+        self._written = time.monotonic()
 
     def _event(self, type: str, message: str, data: Json, *, level: str = "info") -> None:
         entry = Entry(type=type, message=message, data=data, level=level, created_at=self._clock())

@@ -62,6 +62,7 @@ class Supervision:
         self._listens = True
         self._stopping = False
         self._executioner: threading.Timer | None = None
+        self._unwanted = False
         self._diary = Diarist(job, storage=storage, artifacts=artifacts, clock=clock)
 
     def __repr__(self) -> str:
@@ -70,6 +71,7 @@ class Supervision:
     def tell(self, wanted: str) -> None:
         """Pass a wish on to the process; one that is not there yet is given it when it starts."""
         with self._lock:
+            self._unwanted = self._unwanted or wanted == "cancel"
             if self._process is None:
                 return
             if not self._listens:
@@ -147,11 +149,16 @@ class Supervision:
             self.tell(wanted or "pause")
 
     def _watch(self, process: JobProcess) -> Done | Paused | Cancelled | Failed | Exited:
-        """Write down what the process says until it is gone; return its last word, or how it was lost."""
+        """Write down what the process says until it is gone; return its last word, or how it was lost.
+
+        Once the job is to be cancelled nobody wants its reports: a job of short epochs may be hundreds ahead of the
+        pen, and its end would come only after all of them.
+        """
         last: Done | Paused | Cancelled | Failed | Exited | None = None
         for said in process.messages():
             if isinstance(said, (Message, Progress, Metrics, Checkpointed)):
-                self._diary.write(said)
+                if not self._unwanted:
+                    self._diary.write(said)
             elif last is None:
                 last = said
         return last or Exited()

@@ -61,6 +61,14 @@ class Script:
         yield from self.save()
         raise Paused
 
+    def rush(self, reports):
+        """Wait for a wish, and say much before it is done."""
+        while self.control() is None:
+            select.select([], [], [], 0.002)
+        for number in range(1, reports + 1):
+            yield Metrics(number, number, {"loss": 1 / number})
+        raise Cancelled
+
     def ignore(self):
         """Go on for ever, whatever is wished."""
         yield Message("info", "deaf")
