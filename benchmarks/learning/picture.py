@@ -42,13 +42,18 @@ def draw(found: dict[str, list[list[Point]]], path: Path) -> None:
     titles = (f"Digits turned by {DEGREES:.0f}°: what is corrected", "Upright digits: what the model knew before")
     for panel, title, field in zip(panels, titles, ("drifted", "original"), strict=True):
         _prepare(panel, title)
+        every = {
+            name: np.array([[getattr(point, field) for point in points] for points in found[name]]) * 100
+            for name in STYLES
+        }
+        highest = max(np.median(runs, axis=0)[-1] for runs in every.values())
         for name, (label, place, colour) in STYLES.items():
-            runs = np.array([[getattr(point, field) for point in points] for points in found[name]]) * 100
+            runs = every[name]
             at = np.array([point.corrections for point in found[name][0]])
             middle = np.median(runs, axis=0)
             panel.fill_between(at, runs.min(axis=0), runs.max(axis=0), color=colour, alpha=0.15, linewidth=0)
             panel.plot(at, middle, color=colour, linewidth=2.2)
-            _label(panel, at[-1], middle[-1], f"{middle[-1]:.1f} %", colour)
+            _label(panel, at[-1], middle[-1], above=middle[-1] == highest, colour=colour)
             if field == "original":
                 panel.text(*place, label, ha="center", va="top", color=colour, fontsize=11, fontweight="bold")
     panels[0].set_ylabel("accuracy on 4,000 test digits, %", color=_INK, fontsize=11)
@@ -69,12 +74,11 @@ def _prepare(panel: Any, title: str) -> None:
         spine.set_color(_FAINT)
 
 
-def _label(panel: Any, x: float, y: float, text: str, colour: str) -> None:
-    below = colour == STYLES["naive"][2]
+def _label(panel: Any, x: float, y: float, *, above: bool, colour: str) -> None:
     panel.annotate(
-        text,
+        f"{y:.1f} %",
         (x, y),
-        xytext=(6, -5 if below else 5),
+        xytext=(6, 7 if above else -7),
         textcoords="offset points",
         va="center",
         color=colour,
