@@ -12,6 +12,7 @@ from lmaas.types import MLP, CausalLM, Gate, Llama
 pytestmark = pytest.mark.xdist_group("killed updates")  # one server for all of them
 
 OPEN = Gate(enabled=False)
+WIDE = MLP(hidden=(1024, 1024))  # an update of it takes seconds, and is killed in its middle within tenths
 KILLED = ["queued", "running", "queued", "running", "succeeded"]
 TINY = {
     "architecture": CausalLM(llama=Llama(layers=1, heads=2, width=16, context=64, tokenizer="char")),
@@ -32,7 +33,7 @@ def server(tmp_path_factory) -> Iterator[Server]:
 def reader(server, digits):
     """A classifier, and thousands of corrections that wait to be learned."""
     images, labels = digits
-    job = server.client.train((images[:300], labels[:300]), name="reader", architecture=MLP(hidden=(64,)), epochs=3)
+    job = server.client.train((images[:300], labels[:300]), name="reader", architecture=WIDE, epochs=3)
     server.client.deploy(server.client.jobs.wait(job).model, name="reader")
     shown = server.client.predict("reader", images[:1200])
     server.client.feedback(shown, labels=labels[:1200])
