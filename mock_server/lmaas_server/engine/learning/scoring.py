@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from lmaas_server.engine.architectures.folding import folded
 from lmaas_server.engine.data.feed import Feed, Held
 from lmaas_server.engine.learning.losses import Loss
 from lmaas_server.engine.learning.values import ValueScale
@@ -13,11 +14,11 @@ BATCH = 1024
 
 
 @torch.inference_mode()
-def outputs_of(network: nn.Module, feed: Feed, held: Held, batch_size: int = BATCH) -> Tensor:
+def outputs_of(network: nn.Sequential, feed: Feed, held: Held, batch_size: int = BATCH) -> Tensor:
     """Return the outputs for all rows that `feed` holds: (rows, outputs)."""
     training = network.training
     network.eval()
-    found = [network(feed.batch(held[at : at + batch_size])) for at in range(0, len(held), batch_size)]
+    found = [folded(network, feed.batch(held[at : at + batch_size])) for at in range(0, len(held), batch_size)]
     network.train(training)
     return torch.cat(found)
 

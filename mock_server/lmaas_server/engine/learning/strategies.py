@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lmaas.types import Adam, OneCycle
+from lmaas_server.engine.architectures.folding import folded
 from lmaas_server.engine.data.examples import Array
 from lmaas_server.engine.data.feed import Feed, Held, joined
 from lmaas_server.engine.learning.optimizers import build_optimizer, set_learning_rate
@@ -65,7 +66,7 @@ class Pool:
 class Ground:
     """What a strategy works on. `memory` holds the old reservoir's rows, then the new ones in order of arrival."""
 
-    network: nn.Module
+    network: nn.Sequential
     feed: Feed
     classes: bool
     multiple: bool = False
@@ -124,7 +125,7 @@ def finetune(ground: Ground) -> Iterator[float]:
     batches = list(_shuffled(ground, ground.epochs or FINETUNE_EPOCHS))
     for index, rows in enumerate(batches):
         held = ground.memory.inputs[rows]
-        _step(ground, optimizer, _signal_loss(ground, ground.network(ground.feed.batch(held)), rows))
+        _step(ground, optimizer, _signal_loss(ground, folded(ground.network, ground.feed.batch(held)), rows))
         yield (index + 1) / len(batches)
     remember(ground, ground.new)
 
@@ -164,8 +165,8 @@ def _replay_loss(ground: Ground, rows: Array) -> Tensor:
     drawn = ground.reservoir.draw(BATCH)
     held = ground.memory.inputs
     parts = [ground.feed.batch(part) for part in (held[rows], ground.anchor.inputs[anchors], held[drawn]) if len(part)]
-    outputs = ground.network(joined(parts))  # (new + anchor + reservoir, outputs)
-    new, anchor, remembered = outputs.split([len(rows), len(anchors), len(drawn)])
+    outputs = folded(ground.network, joined(parts))  # (new + anchor + reservoir, outputs)
+    new, anchor, remembered = torch.split(outputs, [len(rows), len(anchors), len(drawn)])
     champion = ground.anchor_outputs[anchors]  # (anchor, old outputs)
     loss = _signal_loss(ground, new, rows)
     loss = loss + REPLAY * _plain_loss(ground, anchor, ground.anchor.targets[anchors])

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from lmaas.types import PredictionParameters
+from lmaas_server.engine.architectures.folding import fused
 from lmaas_server.engine.bundle import Bundle, load_bundle
 from lmaas_server.engine.data.examples import Array, Json
 from lmaas_server.engine.data.feed import feed_of
@@ -45,7 +46,7 @@ class Predictor:
         self._multiple = bool(bundle.target.get("multiple"))
         self.classes: list[int | str] = list(bundle.target.get("classes", ()))
         self.feed = feed_of(bundle.preprocessing)
-        self.network: nn.Sequential = bundle.network().requires_grad_(requires_grad=False)
+        self.network: nn.Sequential = fused(bundle.network().requires_grad_(requires_grad=False))
         # Calling a module looks for hooks first, which costs a tenth of a small network; there are none here.
         self._steps = [layer.forward for layer in self.network if not isinstance(layer, nn.Dropout)]
         self.scale = ValueScale.from_json(bundle.values) if bundle.values else None
