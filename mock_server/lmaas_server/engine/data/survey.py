@@ -15,7 +15,8 @@ import pyarrow as pa
 from lmaas_server.engine.data.column_targets import Aim, aim_at, named_columns
 from lmaas_server.engine.data.columns import Tally, cleaned
 from lmaas_server.engine.data.examples import Json, ReadLimits
-from lmaas_server.engine.data.rowfiles import RowFile, open_rows
+from lmaas_server.engine.data.row_batches import RowFile
+from lmaas_server.engine.data.rowfiles import open_rows
 from lmaas_server.errors import InvalidError, TooLargeError
 
 FORMATS = ("csv", "jsonl", "parquet")
