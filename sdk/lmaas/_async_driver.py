@@ -8,21 +8,13 @@ from __future__ import annotations
 import asyncio
 import time
 import weakref
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self, TypeAlias
 
 from lmaas._digest import Digest
-from lmaas._driver import (
-    AsyncHttpClient,
-    Driver,
-    HttpResponse,
-    failure,
-    late,
-    new_aiohttp,
-    new_async_http,
-    wire_errors,
-)
+from lmaas._driver import AsyncHttpClient, Driver, HttpResponse, failure, late, wire_errors
+from lmaas._lanes import Lanes, close_with_the_loop
 from lmaas._request import (
     Action,
     Answer,
@@ -41,67 +33,10 @@ from lmaas._request import (
 )
 from lmaas._settings import Settings, Transport
 
-TLS_GOODBYE = 0.25
-"""Seconds that aiohttp asks for after closing, so that both sides of a TLS connection can say goodbye:
-docs.aiohttp.org/en/stable/client_advanced.html#graceful-shutdown. A loop that ends sooner leaves the socket open."""
 MAX_OPEN_REQUESTS = 16
 """Of one async client on one loop. More only wait for each other: one loop has one processor."""
 MAX_OPEN: Mapping[Transport, int] = {"httpx": MAX_OPEN_REQUESTS, "aiohttp": 256}
 """aiohttp's pool does not slow down, so that requests wait at a slow server, not here; under the usual 1,024 files."""
-
-
-class _Lanes:
-    """The connections of one loop, and the cap on requests that are open at once.
-
-    httpx looks at all its connections whenever one is wanted, with a system call each: 200 requests at once spend
-    most of their time there. So every connection is a lane, an httpx client of its own, and the one that was free
-    last, whose connection is surely open, goes next. An HTTP client that came from outside is the one lane of all, and
-    so is one over aiohttp, whose pool is quick.
-    """
-
-    def __init__(
-        self, base_url: str, given: AsyncHttpClient | None, max_open: int, transport: Transport = "httpx"
-    ) -> None:
-        self.slots = asyncio.Semaphore(max_open)
-        self._base_url = base_url
-        self._given = given
-        self._transport = transport
-        self._free: list[AsyncHttpClient] = []
-        self._made: list[AsyncHttpClient] = []
-
-    def __repr__(self) -> str:
-        return f"<_Lanes {len(self._free)} of {len(self._made)} free>"
-
-    def take(self) -> AsyncHttpClient:
-        """Return a lane nobody is on."""
-        if self._given is not None:
-            return self._given
-        if self._transport == "aiohttp":
-            if not self._made:
-                self._made.append(new_aiohttp(self._base_url))
-            return self._made[-1]
-        if self._free:
-            return self._free.pop()
-        self._made.append(new_async_http(self._base_url))
-        return self._made[-1]
-
-    def give(self, lane: AsyncHttpClient) -> None:
-        """Take a lane back."""
-        if self._given is None and self._transport == "httpx":
-            self._free.append(lane)
-
-    @property
-    def left_open(self) -> bool:
-        """Whether connections of our own are still to be closed."""
-        return bool(self._made)
-
-    async def close(self) -> None:
-        """Close the connections."""
-        made, self._made, self._free = self._made, [], []
-        for lane in made:
-            await lane.aclose()
-        if made and self._transport == "aiohttp" and self._base_url.startswith("https:"):
-            await asyncio.sleep(TLS_GOODBYE)
 
 
 @dataclass(slots=True)
@@ -110,7 +45,7 @@ class _AsyncOpened:
 
     response: HttpResponse
     chunks: AsyncIterator[bytes]
-    lanes: _Lanes
+    lanes: Lanes
     lane: AsyncHttpClient
 
 
@@ -120,23 +55,7 @@ def _async_opened(source: Source) -> _AsyncOpened:
     return source
 
 
-_Loops: TypeAlias = weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Lanes]
-
-_guards: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, list[AsyncGenerator[None]]] = weakref.WeakKeyDictionary()
-
-
-async def _close_with_the_loop(lanes: weakref.ref[_Lanes]) -> AsyncGenerator[None]:
-    """Wait, as a suspended generator, for the loop to shut down its generators; close the connections then.
-
-    asyncio.run does that before it closes the loop, which is the last moment at which connections can be closed.
-    """
-    try:
-        yield
-    finally:
-        _guards.pop(asyncio.get_running_loop(), None)
-        found = lanes()
-        if found is not None:
-            await found.close()
+_Loops: TypeAlias = weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Lanes]
 
 
 async def _sending(digest: Digest | Slice) -> AsyncIterator[bytes]:
@@ -251,17 +170,15 @@ class AsyncDriver(Driver):
             lanes.left_open and not loop.is_closed() for loop, lanes in self._loops.items()
         )
 
-    async def _lanes(self) -> _Lanes:
+    async def _lanes(self) -> Lanes:
         """Return the connections of the running loop."""
         loop = asyncio.get_running_loop()
         lanes = self._loops.get(loop)
         if lanes is None:
             for closed in [other for other in self._loops if other.is_closed()]:
                 del self._loops[closed]
-            lanes = self._loops[loop] = _Lanes(self.settings.base_url, self._given, self._max_open, self._transport)
-            guard = _close_with_the_loop(weakref.ref(lanes))
-            _guards.setdefault(loop, []).append(guard)
-            await anext(guard)
+            lanes = self._loops[loop] = Lanes(self.settings.base_url, self._given, self._max_open, self._transport)
+            await close_with_the_loop(lanes)
         return lanes
 
     async def _attempt(self, attempt: Attempt) -> Answer | TransportError:
@@ -274,7 +191,7 @@ class AsyncDriver(Driver):
         except TimeoutError:
             return late(self.settings.base_url + attempt.request.path)
 
-    async def _send(self, attempt: Attempt, lanes: _Lanes) -> Answer | TransportError:
+    async def _send(self, attempt: Attempt, lanes: Lanes) -> Answer | TransportError:
         lane = lanes.take()
         prepared = self._prepare(attempt, lane, _sending)
         kept = False

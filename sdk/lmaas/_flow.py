@@ -15,9 +15,9 @@ from functools import cached_property, update_wrapper
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Self, TypeVar, cast, overload
 
 from lmaas._decode import answered, decode
-from lmaas._driver import SyncDriver
 from lmaas._request import Answer, CallOptions, Flow, Request, ResultT
 from lmaas._retry import RetryPolicy, retrying
+from lmaas._sync_driver import SyncDriver
 from lmaas.errors import APIResponseValidationError
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast, overload
 
 from lmaas import types
-from lmaas._driver import SyncDriver
 from lmaas._flow import Bound, Core, Described, OwnerT, P, Raw, RawResponse, Resource, call
 from lmaas._request import CallOptions, Flow, Query, Request, query_of
+from lmaas._sync_driver import SyncDriver
 from lmaas.errors import InvalidRequestError, LMaaSError
 
 if TYPE_CHECKING:

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeAlias, TypeVar, cast, overload
 
-from lmaas._driver import SyncDriver, warn_left_open
+from lmaas._driver import warn_left_open
 from lmaas._flow import Bound, Core, Described, OwnerT, P, Resource
 from lmaas._request import Action, Answer, Close, Request, Source
 from lmaas._retry import RetryPolicy, attempts
+from lmaas._sync_driver import SyncDriver
 
 if TYPE_CHECKING:
     from lmaas._async_driver import AsyncDriver

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, Self, overload
 
 from lmaas import types
-from lmaas._driver import SyncDriver
 from lmaas._flow import Bound, Core, Described, OwnerT, P, Resource
 from lmaas._request import Request
 from lmaas._sse import ServerEvent
 from lmaas._stream import AsyncStream, Emit, EmitFlow, Stream, emitting
+from lmaas._sync_driver import SyncDriver
 
 if TYPE_CHECKING:
     from lmaas._async_driver import AsyncDriver

@@ -7,7 +7,7 @@ from dataclasses import replace
 from types import EllipsisType, TracebackType
 from typing import TYPE_CHECKING, Self, cast
 
-from lmaas._driver import AsyncHttpClient, HttpClient, SyncDriver
+from lmaas._driver import AsyncHttpClient, HttpClient
 from lmaas._flow import Core, Raw
 from lmaas._retry import RetryBudget, RetryPolicy
 from lmaas._settings import (
@@ -19,6 +19,7 @@ from lmaas._settings import (
     check_transport,
     configure_logging,
 )
+from lmaas._sync_driver import SyncDriver
 from lmaas._verbs import Verbs
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, Self, overload
 
-from lmaas._driver import SyncDriver
 from lmaas._flow import Bound, Core, Described, OwnerT, P, Resource
+from lmaas._sync_driver import SyncDriver
 from lmaas.resources._buffer import FeedbackBuffer
 from lmaas.resources._outbox import BufferPlan
 
