@@ -97,7 +97,7 @@ def test_the_methods_of_each_noun_are_these(noun, methods):
 def test_the_verbs_are_these():
     from lmaas._verbs import Verbs
 
-    verbs = {name for name in vars(Verbs) if name[0] != "_"} - NOUNS.keys()
+    verbs = {name for name in dir(Verbs) if name[0] != "_"} - NOUNS.keys()
     assert verbs == {"train", "evaluate", "deploy", "predict", "stream", "explain", "update"}
 
 
