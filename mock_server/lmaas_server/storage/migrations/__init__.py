@@ -1,1 +1,1 @@
-"""Alembic's folder: how the schema came to be what `tables.py` says."""
+"""Alembic's folder: how the schema came to be what `storage.tables` says."""
