@@ -10,6 +10,7 @@ from lmaas._flow import DriverT, Resource, endpoint
 from lmaas._request import CallOptions, Flow
 from lmaas._stream import EmitFlow
 from lmaas._text_stream import writing
+from lmaas.resources._deploying import GuardLike, Policy, Variants, made_ready
 from lmaas.resources._ids import READY_TIMEOUT, DeploymentRef, ModelRef
 
 
@@ -22,10 +23,10 @@ class ServingVerbs(Resource[DriverT], Generic[DriverT]):
         model: ModelRef | None = None,
         *,
         name: str,
-        variants: resources.deployments.Variants | None = None,
+        variants: Variants | None = None,
         batching: types.BatchingSpec | dict[str, Any] | None = None,
-        update_policy: resources.deployments.Policy | None = None,
-        guard: resources.deployments.GuardLike | None = None,
+        update_policy: Policy | None = None,
+        guard: GuardLike | None = None,
         metadata: dict[str, str] | None = None,
         reason: str | None = None,
         ready_timeout: float | None = READY_TIMEOUT,
@@ -50,7 +51,7 @@ class ServingVerbs(Resource[DriverT], Generic[DriverT]):
             DeploymentFailedError: It did not become ready; the message tells why.
             NotFoundError: There is no such version.
         """
-        return resources.deployments.made_ready(
+        return made_ready(
             name,
             model=model,
             variants=variants,

@@ -15,8 +15,8 @@ from lmaas import (
 )
 from lmaas._request import Now, Request, Sleep, TransportError
 from lmaas._stream import Emit
+from lmaas.resources._deploying import awaited
 from lmaas.resources._waiting import PATIENCE, poll_delay, settled, waited, waited_all
-from lmaas.resources.deployments import awaited
 
 DONE = JOB | {"status": "succeeded", "model": "digits@1"}
 FAILED = JOB | {"status": "failed", "error": {"code": "diverged", "message": "the loss is not finite"}}

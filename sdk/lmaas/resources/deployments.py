@@ -2,108 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from types import EllipsisType
-from typing import Any, Generic, Literal, TypeAlias, Unpack
+from typing import Any, Generic, Literal, Unpack
 
 from lmaas import types
-from lmaas._encode import checked, encoded
-from lmaas._events import followed, listed
+from lmaas._encode import checked
+from lmaas._events import followed
 from lmaas._flow import DriverT, Raw, Resource, call, endpoint
 from lmaas._listing import Listing, list_query, listing
-from lmaas._request import CallOptions, Flow, Now, Request, Sleep, query_of
+from lmaas._request import CallOptions, Flow, Request, query_of
 from lmaas._sse import ServerEvent
 from lmaas._stream import EmitFlow, streaming
-from lmaas.errors import ConflictError, DeploymentFailedError
-from lmaas.resources._ids import JSON_CONTENT, READY_TIMEOUT, DeploymentRef, ModelRef, derived, id_of, model_id, segment
-
-FIRST_POLL = 0.05
-GROWTH = 1.5
-LONGEST_POLL = 1.0
-
-Variants: TypeAlias = "Sequence[types.VariantSpec | dict[str, Any]]"
-Policy: TypeAlias = "types.UpdatePolicySpec | dict[str, Any]"
-GuardLike: TypeAlias = "types.GuardSpec | dict[str, Any]"
-
-
-def made_ready(
-    name: str,
-    *,
-    model: ModelRef | None,
-    variants: Variants | None,
-    batching: types.BatchingSpec | dict[str, Any] | None,
-    update_policy: Policy | None,
-    guard: GuardLike | None,
-    metadata: dict[str, str] | None,
-    reason: str | None,
-    ready_timeout: float | None,
-    options: CallOptions,
-) -> Flow[types.Deployment]:
-    """Create the deployment, or give the one of that name a new revision; return it once it is ready."""
-    fields: dict[str, Any] = {
-        "model": None if model is None else model_id(model),
-        "variants": variants,
-        "batching": batching,
-        "update_policy": update_policy,
-        "guard": guard,
-        "metadata": metadata,
-    }
-    create = checked(types.DeploymentCreate, name=name, **fields)
-    update = checked(types.DeploymentUpdate, reason=reason, **fields)
-    try:
-        deployment = yield from call(_sending("POST", "/v1/deployments", create, options), types.Deployment)
-    except ConflictError as conflict:
-        if conflict.code != "deployment_exists":
-            raise
-        request = _sending("PATCH", path_of(name), update, derived(options, "update"))
-        deployment = yield from call(request, types.Deployment)
-    return (yield from awaited(deployment, timeout=ready_timeout, options=options))
-
-
-def awaited(deployment: DeploymentRef, *, timeout: float | None, options: CallOptions) -> Flow[types.Deployment]:
-    """Return the deployment once it is ready: asks after 50 ms, then 1.5 times as long each time up to 1 s.
-
-    Raises:
-        DeploymentFailedError: It failed or was stopped, or is not ready in time.
-    """
-    start: float = yield Now()
-    delay = FIRST_POLL
-    current = deployment
-    while True:
-        if isinstance(current, str):
-            current = yield from call(Request("GET", path_of(current), options=options), types.Deployment)
-        if current.status == "ready":
-            return current
-        if current.status in {"failed", "stopped"}:
-            reason = (current.error or {}).get("message") or "the server gave no reason"
-            raise DeploymentFailedError(f"{current.name} is {current.status}: {reason}", deployment=current)
-        now: float = yield Now()
-        if timeout is not None and now - start >= timeout:
-            raise DeploymentFailedError(
-                f"{current.name} is still {current.status} after {timeout:g} s", deployment=current
-            )
-        yield Sleep(delay)
-        delay = min(LONGEST_POLL, delay * GROWTH)
-        current = current.name
-
-
-def path_of(deployment: DeploymentRef) -> str:
-    """Return the path of a deployment."""
-    return f"/v1/deployments/{segment(id_of(deployment))}"
-
-
-def _sending(
-    method: str,
-    path: str,
-    message: types.WireRequest,
-    options: CallOptions,
-    *,
-    exactly: Mapping[str, Any] | None = None,
-) -> Request:
-    """Return the request; a guard's nulls, which are limits taken away, are sent along."""
-    guard: types.GuardSpec | None = getattr(message, "guard", None)
-    exact = {**(exactly or {}), **({} if guard is None else {"guard": guard.model_dump(mode="json")})}
-    return Request(method, path, body=encoded(message, exactly=exact), headers=JSON_CONTENT, options=options)
+from lmaas.resources._deploying import GuardLike, Policy, Variants, awaited, path_of, sending
+from lmaas.resources._diary import entries
+from lmaas.resources._ids import READY_TIMEOUT, DeploymentRef, ModelRef, id_of, model_id
 
 
 class Deployments(Resource[DriverT], Generic[DriverT]):
@@ -144,7 +57,7 @@ class Deployments(Resource[DriverT], Generic[DriverT]):
             guard=guard,
             metadata=metadata,
         )
-        return call(_sending("POST", "/v1/deployments", message, options), types.Deployment)
+        return call(sending("POST", "/v1/deployments", message, options), types.Deployment)
 
     @listing
     def list(
@@ -200,7 +113,7 @@ class Deployments(Resource[DriverT], Generic[DriverT]):
             reason=reason,
         )
         cleared = {"update_policy": None} if update_policy is None else None
-        return call(_sending("PATCH", path_of(deployment), message, options, exactly=cleared), types.Deployment)
+        return call(sending("PATCH", path_of(deployment), message, options, exactly=cleared), types.Deployment)
 
     @endpoint
     def delete(self, deployment: DeploymentRef, **options: Unpack[CallOptions]) -> Flow[types.Deleted]:
@@ -241,7 +154,7 @@ class Deployments(Resource[DriverT], Generic[DriverT]):
             reason=reason,
             if_revision=if_revision,
         )
-        return call(_sending("POST", f"{path_of(deployment)}/promote", message, options), types.Deployment)
+        return call(sending("POST", f"{path_of(deployment)}/promote", message, options), types.Deployment)
 
     @endpoint
     def rollback(
@@ -268,7 +181,7 @@ class Deployments(Resource[DriverT], Generic[DriverT]):
             NotFoundError: There is no such deployment or revision.
         """
         message = checked(types.RollbackRequest, revision=revision, reason=reason, if_revision=if_revision)
-        return call(_sending("POST", f"{path_of(deployment)}/rollback", message, options), types.Deployment)
+        return call(sending("POST", f"{path_of(deployment)}/rollback", message, options), types.Deployment)
 
     @listing
     def revisions(
@@ -347,11 +260,8 @@ class Deployments(Resource[DriverT], Generic[DriverT]):
         Raises:
             APIConnectionError: The stream broke off and could not be taken up again.
         """
-        path = f"{path_of(deployment)}/events"
-        if follow:
-            return followed(path, _event, options=options, last_id=None if after is None else str(after.seq))
-        query = list_query(after=None if after is None else after.id, limit=1000, order="asc")
-        return listed(Listing(path, types.Page[types.DeploymentEvent], query, options))
+        path, pages = f"{path_of(deployment)}/events", types.Page[types.DeploymentEvent]
+        return entries(path, types.DeploymentEvent, pages, follow=follow, after=after, options=options)
 
     @endpoint
     def wait(
@@ -372,7 +282,3 @@ class Deployments(Resource[DriverT], Generic[DriverT]):
 
 def _stats(event: ServerEvent) -> types.DeploymentStats:
     return types.DeploymentStats.model_validate_json(event.data)
-
-
-def _event(event: ServerEvent) -> types.DeploymentEvent:
-    return types.DeploymentEvent.model_validate_json(event.data)

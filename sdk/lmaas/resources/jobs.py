@@ -7,13 +7,12 @@ from typing import Generic, Literal, Unpack
 
 from lmaas import types
 from lmaas._encode import encoded
-from lmaas._events import followed, listed
 from lmaas._flow import DriverT, Raw, Resource, call, endpoint
 from lmaas._listing import Listing, list_query, listing
 from lmaas._progress import ProgressOption
 from lmaas._request import CallOptions, Flow, Request
-from lmaas._sse import ServerEvent
 from lmaas._stream import EmitFlow, streaming
+from lmaas.resources._diary import entries
 from lmaas.resources._ids import JSON_CONTENT, DeploymentRef, JobRef, ModelRef, id_of, model_id, segment
 from lmaas.resources._waiting import settled, waited, waited_all
 
@@ -118,12 +117,8 @@ class Jobs(Resource[DriverT], Generic[DriverT]):
         Raises:
             APIConnectionError: The stream broke off and could not be taken up again.
         """
-        path = f"{_path(job)}/events"
-        if follow:
-            last_id = None if after is None else str(after.seq)
-            return followed(path, _event, options=options, last_id=last_id)
-        query = list_query(after=None if after is None else after.id, limit=1000, order="asc")
-        return listed(Listing(path, types.Page[types.JobEvent], query, options))
+        path, pages = f"{_path(job)}/events", types.Page[types.JobEvent]
+        return entries(path, types.JobEvent, pages, follow=follow, after=after, options=options)
 
     @endpoint
     def wait(
@@ -207,7 +202,3 @@ def _path(job: JobRef) -> str:
 
 def _headers(extra_headers: Mapping[str, str] | None) -> CallOptions:
     return CallOptions() if extra_headers is None else CallOptions(extra_headers=extra_headers)
-
-
-def _event(event: ServerEvent) -> types.JobEvent:
-    return types.JobEvent.model_validate_json(event.data)
