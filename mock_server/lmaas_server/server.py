@@ -13,12 +13,12 @@ from lmaas_server.jobs.runner import JobRunner
 from lmaas_server.lock import DirectoryLock
 from lmaas_server.services.deploying import DeployingService
 from lmaas_server.services.figures import seconds_of
-from lmaas_server.services.ledger import Totals
 from lmaas_server.services.observing import Observer
 from lmaas_server.services.prediction_log import PredictionLog
 from lmaas_server.services.predictors import Predictors
 from lmaas_server.services.shadowing import Shadows
 from lmaas_server.services.stewarding import Steward
+from lmaas_server.services.totals import Totals
 from lmaas_server.services.uploads import UploadService
 from lmaas_server.settings import Settings
 from lmaas_server.several import Several, lead, of_all

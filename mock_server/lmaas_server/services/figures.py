@@ -155,6 +155,14 @@ def figures_of(records: Sequence[ObservationRecord]) -> Figures:
     )
 
 
+def with_shadows(records: Sequence[ObservationRecord]) -> list[ObservationRecord]:
+    """Return what answered, and of the shadows one record of how they agreed: nobody was given their answers."""
+    names = ("compared", "agreed", "measured", "difference", "dropped")
+    sums = {name: sum(getattr(record, name) for record in records if record.shadow) for name in names}
+    answered = [record for record in records if not record.shadow]
+    return [*answered, ObservationRecord(deployment="", model="", shadow=True, begin=0, **sums)]
+
+
 def bucket_of(seconds: float) -> int:
     """Return the bucket of a latency; what took less than 10 microseconds is in the first."""
     if seconds <= _FLOOR_SECONDS:

@@ -6,15 +6,15 @@ Whoever holds a ledger sees to it that one at a time uses it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
 from typing import NamedTuple
 
 from lmaas_server.engine.learning.drift import Change
 from lmaas_server.records import DetectorRecord, Json, ObservationRecord
 from lmaas_server.services.figures import Tally, bucket_of
+from lmaas_server.services.totals import Totals
 from lmaas_server.services.watching import Signal, Watch
 
-__all__ = ["Agreed", "Answered", "Dropped", "Failed", "Found", "Labelled", "Ledger", "Predicted", "Report", "Totals"]
+__all__ = ["Agreed", "Answered", "Dropped", "Failed", "Found", "Labelled", "Ledger", "Predicted", "Report"]
 
 _MINUTE = 60
 _MAX_WATCHES = 1000
@@ -98,35 +98,6 @@ class Found(NamedTuple):
     change: Change
     requests: int
     now: float
-
-
-@dataclass(slots=True)
-class Totals:
-    """What a deployment has answered since this process began."""
-
-    requests: int = 0
-    rows: int = 0
-    row_errors: int = 0
-    seconds: float = 0.0
-    latency: dict[int, int] = field(default_factory=dict)
-
-    def add(self, other: Totals) -> None:
-        """Add what another process has answered."""
-        self.requests += other.requests
-        self.rows += other.rows
-        self.row_errors += other.row_errors
-        self.seconds += other.seconds
-        for bucket, count in other.latency.items():
-            self.latency[bucket] = self.latency.get(bucket, 0) + count
-
-    def document(self) -> Json:
-        """Return it as JSON."""
-        return {**asdict(self), "latency": {str(bucket): count for bucket, count in self.latency.items()}}
-
-    @classmethod
-    def read(cls, document: Json) -> Totals:
-        """Return what `document` gave."""
-        return cls(**{**document, "latency": {int(bucket): n for bucket, n in document["latency"].items()}})
 
 
 class Ledger:

@@ -19,7 +19,7 @@ from functools import partial
 
 from lmaas_server.records import Json, ObservationRecord
 from lmaas_server.services.alarms import Alarm, raised
-from lmaas_server.services.figures import Figures, figures_of
+from lmaas_server.services.figures import Figures, figures_of, with_shadows
 from lmaas_server.services.ledger import (
     Agreed,
     Answered,
@@ -30,8 +30,8 @@ from lmaas_server.services.ledger import (
     Ledger,
     Predicted,
     Report,
-    Totals,
 )
+from lmaas_server.services.totals import Totals, over_processes
 from lmaas_server.services.watching import Watch
 from lmaas_server.storage import Storage
 
@@ -163,11 +163,7 @@ class Observer:
         """
         records = self._records(deployment, since, model)
         if model is None:
-            whole = [record for record in records if not record.shadow]
-            names = ("compared", "agreed", "measured", "difference", "dropped")
-            sums = {name: sum(getattr(record, name) for record in records if record.shadow) for name in names}
-            shadows = ObservationRecord(deployment=deployment, model="", shadow=True, begin=0, **sums)
-            return figures_of([*whole, shadows])
+            return figures_of(with_shadows(records))
         return figures_of([record for record in records if shadow is None or record.shadow == shadow])
 
     def models(self, deployment: str, *, since: float) -> set[str]:
@@ -185,7 +181,7 @@ class Observer:
         """Return what a deployment has answered since the server began."""
         with self._lock:
             self._count()
-            return self._sum(deployment, self._others())
+            return over_processes(deployment, self._ledger.totals.get(deployment), self._others())
 
     def all_totals(self) -> dict[str, Totals]:
         """Return the totals by deployment."""
@@ -193,16 +189,7 @@ class Observer:
             self._count()
             others = list(self._others())
             names = {*self._ledger.totals, *(name for state in others for name in state["totals"])}
-            return {name: self._sum(name, others) for name in names}
-
-    def _sum(self, deployment: str, others: Iterable[Json]) -> Totals:
-        total = Totals()
-        if (mine := self._ledger.totals.get(deployment)) is not None:
-            total.add(mine)
-        for state in others:
-            if (document := state["totals"].get(deployment)) is not None:
-                total.add(Totals.read(document))
-        return total
+            return {name: over_processes(name, self._ledger.totals.get(name), others) for name in names}
 
     def state(self) -> Json:
         """Return what was counted here, as JSON, for the other processes of this server."""
@@ -214,13 +201,12 @@ class Observer:
     def summary(self, deployment: str) -> Json:
         """Return what is shown with a deployment: requests and rows since the server began."""
         total = self.totals(deployment)
-        mean = total.seconds / total.requests * 1000 if total.requests else None
         return {
             "since": min([self._since, *(state["since"] for state in self._others())]),
             "requests": total.requests,
             "rows": total.rows,
             "row_errors": total.row_errors,
-            "mean_ms": None if mean is None else round(mean, 3),
+            "mean_ms": total.mean_ms,
         }
 
     def watch(self, callback: Callable[[Alarm], None]) -> None:
