@@ -14,7 +14,7 @@ from lmaas_server.engine.base_models import BaseModels
 from lmaas_server.engine.bundle import describe_bundle
 from lmaas_server.engine.data.tokens import Tokens
 from lmaas_server.engine.language_planning import plan_language
-from lmaas_server.engine.learning import language_strategies, language_update
+from lmaas_server.engine.learning import language_champion, language_strategies, language_update
 from lmaas_server.engine.learning.language import train_language
 from lmaas_server.engine.learning.language_buffers import LanguageBuffers
 from lmaas_server.engine.learning.language_update import update_language
@@ -31,6 +31,7 @@ PEACE = Gate(enabled=False)
 @pytest.fixture(autouse=True)
 def _fewer_own_texts(monkeypatch):
     """A tenth of the texts that a server draws: enough to learn beside, in a tenth of the time."""
+    monkeypatch.setattr(language_champion, "OWN_TEXTS", 12)
     monkeypatch.setattr(language_update, "OWN_TEXTS", 12)
     monkeypatch.setattr(language_strategies, "REPLAYED", 200)
     monkeypatch.setattr(language_strategies, "REMEMBERED", 100)

@@ -9,7 +9,8 @@ A row is its tokens, each with a mark where it was learned. All rows of a buffer
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from lmaas_server.engine.data.tokens import Marked
 from lmaas_server.engine.language_bundle import BUFFERS
 from lmaas_server.engine.learning.language_rows import Rows, marked
 from lmaas_server.engine.learning.language_setup import LanguageSetup
+from lmaas_server.engine.learning.reservoir import Reservoir
 
 ANCHOR_ROWS, HOLDOUT_ROWS = 500, 500
 BUFFER_TOKENS = 32_768
@@ -67,6 +69,23 @@ class LanguageBuffers:
             reservoir=_unpacked(tensors, "reservoir"),
             reservoir_ids=tuple(info.get("reservoir_ids", ())),
         )
+
+    def without(self, ids: Collection[str]) -> LanguageBuffers:
+        """Return the same less what was said in these items of feedback."""
+        kept = [place for place, id in enumerate(self.reservoir_ids) if id not in ids]
+        return self._keeping(kept, self.reservoir, self.reservoir_ids)
+
+    def remembering(self, texts: Sequence[Marked], ids: Sequence[str], *, seed: int) -> LanguageBuffers:
+        """Return the same with more texts, those of the items `ids`: of all each has the same chance to stay."""
+        all_texts, all_ids = (*self.reservoir, *texts), (*self.reservoir_ids, *ids)
+        reservoir = Reservoir(RESERVOIR_ROWS, np.random.default_rng((seed, 5)))
+        for place in range(len(all_texts)):
+            reservoir.add(place, None)
+        return self._keeping(reservoir.rows().tolist(), all_texts, all_ids)
+
+    def _keeping(self, places: Sequence[int], texts: Sequence[Marked], ids: Sequence[str]) -> LanguageBuffers:
+        reservoir, reservoir_ids = tuple(texts[place] for place in places), tuple(ids[place] for place in places)
+        return replace(self, reservoir=reservoir, reservoir_ids=reservoir_ids)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return what `read` reads."""

@@ -6,7 +6,6 @@ The candidate is reported whether or not it passed; `result["promoted"]` says wh
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Generator, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,15 +13,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lmaas.types import Gate, TrainingRequest, UpdateRequest, Validation
+from lmaas.types import Gate, UpdateRequest
 from lmaas_server.engine.bundle import Bundle, copied, load_bundle, save_bundle
-from lmaas_server.engine.data.examples import Examples, Json
+from lmaas_server.engine.data.examples import Examples
 from lmaas_server.engine.data.feed import feed_of
 from lmaas_server.engine.data.kinds import stored_rows
 from lmaas_server.engine.learning.case import Case
 from lmaas_server.engine.learning.forgetting import narrowed, still_named
 from lmaas_server.engine.learning.gate import tolerated
 from lmaas_server.engine.learning.result import counts_of, result_of
+from lmaas_server.engine.learning.retraining import changed, check_finite, first_request, first_rows
 from lmaas_server.engine.learning.scoring import outputs_of
 from lmaas_server.engine.learning.setup import relabelled
 from lmaas_server.engine.learning.signals import Item, Signals, read_signals
@@ -150,10 +150,7 @@ def _continue(case: Case, control: Control) -> Generator[Report, None, Bundle]:
         if pace.due():
             yield Progress(int(share * _STEPS), _STEPS, 0, 1)
     weights = copied(case.ground.network.state_dict())
-    if not all(bool(tensor.isfinite().all()) for tensor in weights.values()):
-        raise InvalidError(
-            "the weights became infinite; use a smaller learning rate", code="diverged", param="optimizer.lr"
-        )
+    check_finite(weights.values())
     yield Progress(_STEPS, _STEPS, 1, 1)
     return replace(case.champion, weights=weights)
 
@@ -162,21 +159,12 @@ def _retrain(
     case: Case, examples: Examples | None, directory: Path, resume: Path | None, control: Control
 ) -> Generator[Report, None, Bundle]:
     """Train from scratch on the first training's rows and the feedback, never on the holdout."""
-    if examples is None:
-        raise InvalidError(
-            "retrain starts from the training data, and its dataset is gone; use replay_distill",
-            code="dataset_needed",
-            param="strategy",
-        )
-    request = TrainingRequest.model_validate_json(json.dumps(case.champion.training))
-    fraction = request.validation.fraction if request.validation else None
-    rows = examples if fraction is None else examples.take(split_rows(examples, fraction, request.seed or 0)[0])
-    changes: Json = {"seed": case.request.seed or 0, "validation": Validation(dataset="holdout")}
-    changes |= {"optimizer": case.request.optimizer} if case.request.optimizer else {}
-    changes |= {"epochs": case.request.epochs} if case.request.epochs else {}
+    examples, first = first_rows(examples), first_request(case.champion.training)
+    fraction = first.validation.fraction if first.validation else None
+    rows = examples if fraction is None else examples.take(split_rows(examples, fraction, first.seed or 0)[0])
     reports = train(
         _joined(relabelled(rows, list(case.signals.classes)), case),
-        request.model_copy(update=changes),
+        changed(first, case.request, held=True),
         validation=_holdout(case.champion, examples),
         directory=directory / "retrained",
         resume=resume,
