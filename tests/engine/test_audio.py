@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from engine_sounds import RATE, tone, tones_npz, wav, zipped
 
-from lmaas_server.engine.data.audio import restored, rows, stored
+from lmaas_server.engine.data.audio import rows
 from lmaas_server.engine.data.audio_features import AudioPreprocessing, mel_filters
+from lmaas_server.engine.data.clips import restored, stored
 from lmaas_server.engine.data.examples import ReadLimits
 from lmaas_server.engine.data.log_mel import AudioFeed
 from lmaas_server.errors import ServiceError

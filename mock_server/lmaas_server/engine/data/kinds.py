@@ -16,7 +16,7 @@ from typing import Any, Protocol, Self
 
 import numpy as np
 
-from lmaas_server.engine.data import audio, images, tables, tensors, texts
+from lmaas_server.engine.data import audio, clips, images, tables, tensors, texts
 from lmaas_server.engine.data.audio_features import AudioPreprocessing
 from lmaas_server.engine.data.audio_features import described_shape as audio_shape
 from lmaas_server.engine.data.examples import Array, Json
@@ -113,8 +113,8 @@ KINDS: dict[str, Kind] = {
         AudioPreprocessing.fit,
         AudioPreprocessing.from_json,
         audio_shape,
-        audio.stored,
-        audio.restored,
+        clips.stored,
+        clips.restored,
     ),
     "image": Kind(
         images.rows, lambda row, _: images.preview(row), _image_spec, Affine.fit, Affine.from_json, _shape_of_array

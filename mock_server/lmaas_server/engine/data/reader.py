@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from lmaas_server.engine.data import audio, images, messages, plain_text, tables, tensors, texts
+from lmaas_server.engine.data import audio, audio_files, images, messages, plain_text, tables, tensors, texts
 from lmaas_server.engine.data.archive import Archive, opened
 from lmaas_server.engine.data.examples import Array, Examples, Json, ReadLimits
 from lmaas_server.engine.data.kinds import KINDS
@@ -17,10 +17,10 @@ FileReader = Callable[[Path, str, str, Json, Json, ReadLimits], Examples]
 """(path, filename, format, input, target, limits)"""
 
 ARCHIVE_READERS: dict[tuple[str, str], ArchiveReader] = {
-    ("npz", "audio"): audio.read_npz,
+    ("npz", "audio"): audio_files.read_npz,
     ("npz", "tensor"): tensors.read,
     ("npz", "image"): images.read_npz,
-    ("zip", "audio"): audio.read_zip,
+    ("zip", "audio"): audio_files.read_zip,
     ("zip", "image"): images.read_zip,
 }
 FILE_READERS: dict[tuple[str, str], FileReader] = {
