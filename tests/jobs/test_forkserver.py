@@ -57,6 +57,20 @@ def test_processes_are_of_a_group_that_the_terminal_does_not_interrupt(bare_fork
     process.close()
 
 
+@pytest.mark.parametrize(("given", "policy"), [(None, "passive"), ("active", "active")])
+def test_threads_of_a_job_sleep_while_they_wait_unless_the_environment_says_otherwise(
+    given, policy, tmp_path, monkeypatch
+):
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    if given:
+        monkeypatch.setenv("OMP_WAIT_POLICY", given)
+    forks = ForkServer(preload=["scripted_work"])
+    process, messages = running(forks, tmp_path, "pid")
+    assert next(messages).data["waiting"] == policy
+    process.close()
+    forks.close()
+
+
 def test_several_processes_run_at_once_and_none_holds_anothers_channel(bare_forks, tmp_path):
     first, first_messages = running(bare_forks, tmp_path, "ignore")
     second, second_messages = running(bare_forks, tmp_path, "ignore")

@@ -28,6 +28,9 @@ from lmaas_server.jobs.child import run
 
 ORPHAN_CHECK_MS = 2_000
 _PR_SET_PDEATHSIG = 1
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_KEPT_BYTES, _MAPPED_BYTES = 512 << 20, 32 << 20
+"""The second is the most that glibc takes."""
 
 
 class Children:
@@ -130,10 +133,23 @@ def _answer(control: socket.socket, children: Children, *own: socket.socket) -> 
     return True
 
 
+def keep_memory() -> None:
+    """Have glibc keep what is freed: a step of training frees what the next one needs again.
+
+    Giving it back and clearing it anew was 400 page faults a step of MLP(512, 512) on two threads, and a fifth of the
+    steps' system time; the second thread waits while the first does it.
+    """
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt"):
+        libc.mallopt(_M_MMAP_THRESHOLD, _MAPPED_BYTES)
+        libc.mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
+
+
 def main() -> None:
     """Import the modules that were named, and serve."""
     descriptor, parent, modules = sys.argv[1:4]
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    keep_memory()
     control = socket.socket(fileno=int(descriptor))
     for module in filter(None, modules.split(",")):
         importlib.import_module(module)

@@ -178,6 +178,10 @@ class ForkServer:
 
 
 def _environment() -> dict[str, str]:
-    """Return the environment in which the same modules are found, and importing numpy starts no threads."""
+    """Return the environment in which the same modules are found, and importing numpy starts no threads.
+
+    Threads that wait for each other sleep (OMP_WAIT_POLICY): where they spin, each burns the core that the other waits
+    for as soon as anything else runs on it; see `threads`.
+    """
     path = os.pathsep.join(entry for entry in sys.path if entry)
-    return {"OPENBLAS_NUM_THREADS": "1", **os.environ, "PYTHONPATH": path}
+    return {"OPENBLAS_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive", **os.environ, "PYTHONPATH": path}

@@ -36,9 +36,9 @@ class Script:
         yield Message("info", text)
 
     def pid(self):
-        yield Message(
-            "info", "pid", {"pid": os.getpid(), "group": os.getpgid(0), "main": sys.modules["__main__"].__file__}
-        )
+        main, waiting = sys.modules["__main__"].__file__, os.environ.get("OMP_WAIT_POLICY")
+        said = {"pid": os.getpid(), "group": os.getpgid(0), "main": main, "waiting": waiting}
+        yield Message("info", "pid", said)
 
     def step(self, step, steps):
         yield Progress(step, steps, 0, 1)
