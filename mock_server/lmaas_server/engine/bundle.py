@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from typing import Any
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file, save, save_file
 from torch import Tensor, nn
 
 from lmaas_server.engine.data.examples import Array, Json
@@ -92,7 +93,7 @@ def count_parameters(architecture: Json, shape: tuple[int, ...], outputs: int) -
 
 
 def save_bundle(bundle: Bundle, directory: Path) -> None:
-    """Write the bundle to `directory`, which appears complete and synced or not at all."""
+    """Write the bundle to `directory`, which appears complete or not at all."""
     weights = save({name: tensor.contiguous() for name, tensor in bundle.weights.items()})
     config = {
         "format": FORMAT,
@@ -108,9 +109,9 @@ def save_bundle(bundle: Bundle, directory: Path) -> None:
         "weights_sha256": hashlib.sha256(weights).hexdigest(),
         "buffers": bundle.buffers_info,
     }
-    files = {_WEIGHTS: weights, _CONFIG: json.dumps(config, indent=1).encode()}
+    files: dict[str, bytes | Tensors] = {_WEIGHTS: weights, _CONFIG: json.dumps(config, indent=1).encode()}
     if bundle.buffers:
-        files[_BUFFERS] = save({name: tensor.contiguous() for name, tensor in bundle.buffers.items()})
+        files[_BUFFERS] = bundle.buffers
     write_directory(directory, files)
 
 
@@ -150,23 +151,31 @@ def weights_sha256(directory: Path) -> str:
     return str(describe_bundle(directory)["weights_sha256"])
 
 
-def write_directory(directory: Path, files: dict[str, bytes]) -> int:
-    """Write files into a new directory that appears whole or not at all; return how many bytes they hold."""
+def write_directory(directory: Path, files: Mapping[str, bytes | Tensors]) -> int:
+    """Write files into a new directory that appears whole or not at all; return how many bytes they hold.
+
+    Whoever keeps the directory has it flushed to the disk; training does not wait for that.
+    """
     temporary = directory.with_name(f".{directory.name}.{os.getpid()}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     try:
-        for name, data in files.items():
-            with (temporary / name).open("wb") as stream:
-                stream.write(data)
-                stream.flush()
-                os.fsync(stream.fileno())
+        for name, content in files.items():
+            _write(temporary / name, content)
+        size = sum(path.stat().st_size for path in temporary.iterdir())
         shutil.rmtree(directory, ignore_errors=True)
         temporary.rename(directory)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
-    return sum(map(len, files.values()))
+    return size
+
+
+def _write(path: Path, content: bytes | Tensors) -> None:
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:  # straight from the tensors: making bytes of them first costs four times as much (11 against 2.5 ms for 8 MB)
+        save_file({name: tensor.contiguous() for name, tensor in content.items()}, path)
 
 
 def read_tensors(path: Path) -> Tensors:

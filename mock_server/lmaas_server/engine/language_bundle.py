@@ -50,7 +50,7 @@ class LanguageBundle:
 
 
 def save_language_bundle(bundle: LanguageBundle, directory: Path) -> None:
-    """Write the bundle to `directory`, which appears complete and synced or not at all."""
+    """Write the bundle to `directory`, which appears complete or not at all."""
     weights = save({name: tensor.contiguous() for name, tensor in bundle.weights.items()})
     about = {
         "format": FORMAT,

@@ -39,7 +39,7 @@ class Metrics:
 
 @dataclass(frozen=True, slots=True)
 class Checkpointed:
-    """A state to go on from lies in `directory`, complete and synced."""
+    """A state to go on from lies in `directory`, complete; who keeps it flushes it to the disk."""
 
     step: int
     epoch: int

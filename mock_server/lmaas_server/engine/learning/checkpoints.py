@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
-from safetensors.torch import save
 from torch import Tensor, nn
 
 from lmaas_server.engine.bundle import Tensors, read_tensors, write_directory
@@ -33,6 +32,8 @@ class State:
     best_weights: Tensors = field(default_factory=dict)
     waited: int = 0
     metrics: Json = field(default_factory=dict)
+    outputs: Tensor | None = None
+    """For the held-out rows, as the last epoch left the network; not kept in checkpoints."""
 
     def __repr__(self) -> str:
         return f"State(step={self.step}, epoch={self.epoch}, best_epoch={self.best_epoch})"
@@ -51,7 +52,7 @@ class _Numbers:
 def write_checkpoint(
     directory: Path, state: State, network: nn.Module, optimizer: torch.optim.Optimizer
 ) -> tuple[Path, int]:
-    """Write `directory/step-N`, complete and synced; return it and its size in bytes."""
+    """Write `directory/step-N`, complete; return it and its size in bytes."""
     tensors: Tensors = {"random": torch.get_rng_state(), "loss_sum": state.loss_sum}
     tensors |= {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
     tensors |= {f"best.{name}": tensor for name, tensor in state.best_weights.items()}
@@ -63,7 +64,7 @@ def write_checkpoint(
         target,
         {
             "checkpoint.json": json.dumps(asdict(numbers)).encode(),
-            "state.safetensors": save({name: tensor.contiguous() for name, tensor in tensors.items()}),
+            "state.safetensors": tensors,
         },
     )
     return target, size

@@ -57,6 +57,7 @@ def train(
     yield from _fit(setup, state, directory / "checkpoints", control)
     if setup.request.early_stopping is not None:
         setup.network.load_state_dict(state.best_weights)
+        state.outputs = None
     yield _finish(setup, state, directory / "bundle")
 
 
@@ -93,6 +94,7 @@ def _end_epoch(setup: Setup, state: State) -> Metrics:
     state.epoch += 1
     state.loss_sum.zero_()
     outputs = outputs_of(setup.network, setup.feed, setup.held_inputs)  # (rows, outputs)
+    state.outputs = outputs
     figures = epoch_figures(outputs, setup.held_targets, setup.loss, setup.scale)
     if not (math.isfinite(train_loss) and math.isfinite(figures["loss"])):
         raise InvalidError(
@@ -141,7 +143,9 @@ def _progress(setup: Setup, state: State) -> Progress:
 
 
 def _finish(setup: Setup, state: State, directory: Path) -> Finished:
-    outputs = outputs_of(setup.network, setup.feed, setup.held_inputs)  # (rows, outputs)
+    outputs = state.outputs  # (rows, outputs)
+    if outputs is None:
+        outputs = outputs_of(setup.network, setup.feed, setup.held_inputs)
     figures = epoch_figures(outputs, setup.held_targets, setup.loss, setup.scale)
     measured = figures_of(outputs, setup.held_targets, setup.target, setup.scale)
     metrics: Json = {"train_loss": state.metrics["train_loss"], **figures, **measured}
