@@ -5,20 +5,14 @@ What a peer takes to be imported counts for nobody; what it takes to lay out the
 
 from __future__ import annotations
 
-import json
-import os
 import statistics
-import subprocess
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-import torch
-
 from benchmarks.peers.environments import NotInstalledError, Peer
 from benchmarks.timing import Row
-from benchmarks.training import EPOCHS, THREADS, Run, by_hand, by_service, read_mnist
+from benchmarks.training import EPOCHS, THREADS, Run, by_hand, by_service, read_mnist, trained, write_npz
 from lmaas.testing import MockServer
 
 __all__ = ["measure"]
@@ -30,10 +24,8 @@ ALL = {"loop by hand": 1.05, "lightning": 1.0, "keras": 1.0}
 def measure(rounds: int) -> tuple[str, list[Row]]:
     """Return our time over each of theirs: medians of the ratios of each round, after one that does not count."""
     digits = read_mnist()
-    torch.set_num_threads(THREADS)
     with tempfile.TemporaryDirectory() as directory, MockServer(job_threads=THREADS) as server:
-        path = Path(directory) / "digits.npz"
-        np.savez(path, x=digits.x, y=digits.y, test_x=digits.test_x, test_y=digits.test_y)
+        path = write_npz(digits, Path(directory, "digits.npz"))
         client = server.client()
         train = client.datasets.create((digits.x, digits.y), name="mnist")
         test = client.datasets.create((digits.test_x, digits.test_y), name="mnist-test")
@@ -41,7 +33,7 @@ def measure(rounds: int) -> tuple[str, list[Row]]:
         rows = []
         for name in ALL:
             try:
-                ways[name] = (lambda: by_hand(digits, EPOCHS)) if name == "loop by hand" else trainer(name, path)
+                ways[name] = (lambda: by_hand(path, EPOCHS)) if name == "loop by hand" else trainer(name, path)
             except NotInstalledError as exc:
                 rows.append(Row(name, f"not measured: {exc}", ""))
         found = [{name: way() for name, way in ways.items()} for _ in range(rounds + 1)][1:]
@@ -57,13 +49,7 @@ def trainer(name: str, path: Path) -> Callable[[], Run]:
         NotInstalledError: It cannot be made here.
     """
     command = [Peer(name).python(), "-m", f"benchmarks.peers.trainers.{name}", str(path), str(EPOCHS), str(THREADS)]
-
-    def run() -> Run:
-        given = {**os.environ, "OMP_NUM_THREADS": str(THREADS)}
-        done = subprocess.run(command, env=given, capture_output=True, text=True, check=True)
-        return Run(**json.loads(done.stdout.splitlines()[-1]))
-
-    return run
+    return lambda: trained(command)
 
 
 def _row(name: str, found: list[dict[str, Run]]) -> Row:
