@@ -9,6 +9,8 @@ import pytest
 
 LATE = [
     "torch",
+    "numpy",
+    "PIL",
     "torchmetrics",
     "captum",
     "transformers",

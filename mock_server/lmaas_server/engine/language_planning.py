@@ -18,7 +18,6 @@ from lmaas.types import (
 )
 from lmaas_server.engine.architectures import causal_lm
 from lmaas_server.engine.base_models import DEFAULT_BASE, BaseModels, context_of
-from lmaas_server.engine.data.plain_text import is_running
 from lmaas_server.engine.registry import OPTIMIZER_STATES
 from lmaas_server.errors import InvalidError
 
@@ -78,6 +77,8 @@ def plan_language(
     Raises:
         InvalidError, MissingError: `param` names the field.
     """
+    from lmaas_server.engine.data.plain_text import is_running  # late: numpy comes along
+
     _check_data(request, dataset, "dataset")
     if validation is not None:
         _check_data(request, validation, "validation.dataset")

@@ -14,15 +14,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import orjson
 from pydantic_core import from_json
 
-from lmaas_server.engine.data.reader import rows_from_json
+from lmaas_server.engine.data.examples import Array
 from lmaas_server.records import FeedbackRecord, PredictionRecord
 
 Json = dict[str, Any]
-Array = np.ndarray[Any, np.dtype[Any]]
 NPY = "application/x-npy"
 
 
@@ -68,6 +66,8 @@ def read_statements(folder: Path, described: Json) -> tuple[list[Json], int]:
     Returns:
         The items, and how many were left out because their row does not fit the model.
     """
+    from lmaas_server.engine.data.reader import rows_from_json  # late: packing does without numpy
+
     lines = (folder / "statements.jsonl").read_bytes().splitlines()
     index = orjson.loads((folder / "inputs.json").read_bytes())
     rows: dict[str, tuple[Array, Mapping[int, object]]] = {}
@@ -99,6 +99,8 @@ def read_text_statements(folder: Path) -> list[Json]:
 def decoded(inputs: bytes, content_type: str) -> Any:
     """Return logged inputs as rows: an array without pickle, or the `inputs` of a JSON body."""
     if content_type == NPY:
+        import numpy as np
+
         return np.load(io.BytesIO(inputs), allow_pickle=False)
     try:
         body = orjson.loads(inputs)

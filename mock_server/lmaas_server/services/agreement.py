@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
-
 from lmaas_server.records import Json
 from lmaas_server.services.npy import Array
 
@@ -58,6 +56,8 @@ def of_arrays(
         classes: What the columns of `answered` stand for; none of values.
         shadow_classes: What those of `shadowed` stand for: a version may know more classes, or in another order.
     """
+    import numpy as np
+
     within = tuple(range(1, answered.ndim))  # the axes of a row
     sound, answers = (np.asarray(~np.isnan(array).any(axis=within)) for array in (answered, shadowed))
     if not classes:
@@ -81,4 +81,6 @@ def _said(output: Json) -> object:
 
 
 def _distance(value: object, other: object) -> float:
+    import numpy as np
+
     return float(np.abs(np.asarray(value, dtype=float) - np.asarray(other, dtype=float)).mean())

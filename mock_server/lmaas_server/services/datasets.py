@@ -9,8 +9,6 @@ from typing import Any
 
 from lmaas.types import DatasetCreate
 from lmaas_server.engine.data.examples import ReadLimits
-from lmaas_server.engine.data.kinds import input_spec, target_spec
-from lmaas_server.engine.data.reader import preview, read_dataset
 from lmaas_server.errors import ConflictError, InvalidError, MissingError
 from lmaas_server.records import DatasetRecord, Json, PageRequest, new_id
 from lmaas_server.storage import Artifacts, Page, Storage
@@ -66,6 +64,9 @@ class DatasetService:
         id = new_id("ds", request_key)
         if (known := self._storage.datasets.get(id)) is not None:
             return known
+        # Imported late, here and below: numpy and Pillow come along.
+        from lmaas_server.engine.data.reader import read_dataset
+
         self._announce()
         examples = read_dataset(
             path,
@@ -120,7 +121,6 @@ class DatasetService:
 
     def _rows(self, record: DatasetRecord, path: Path, rows: range) -> list[Json]:
         if {"column", "columns"} & record.input.keys():
-            # Imported late: only files of columns need what reads them.
             from lmaas_server.engine.data.peek import peek
 
             shown = peek(
@@ -133,6 +133,9 @@ class DatasetService:
                 limits=self._limits,
             )
             return [{"index": index, **row} for index, row in zip(rows, shown, strict=True)]
+        from lmaas_server.engine.data.kinds import input_spec, target_spec
+        from lmaas_server.engine.data.reader import read_dataset
+
         examples = read_dataset(
             path,
             filename=record.name,
@@ -184,6 +187,8 @@ def _index_after(page: PageRequest, rows: int) -> int:
 
 
 def _row(examples: Any, index: int) -> Json:
+    from lmaas_server.engine.data.reader import preview
+
     target: Any = None
     if examples.targets is not None:
         value = examples.targets[index].tolist()

@@ -13,8 +13,6 @@ from dataclasses import replace
 from functools import partial
 from time import perf_counter
 
-import numpy as np
-
 from lmaas_server.errors import InvalidError, MissingError, ServiceError, UnavailableError
 from lmaas_server.records import Json, PageRequest, PredictionRecord, new_id
 from lmaas_server.services.answers import Asked, Predicted
@@ -257,6 +255,8 @@ def _refuse_if_all_misshapen(outputs: list[Json]) -> None:
 
 def _outputs_of(array: Array, errors: dict[int, ServiceError]) -> list[Json]:
     """Return what the log keeps of an array: the index and score of the best class, or the value, of each row."""
+    import numpy as np
+
     rows, *rest = array.shape
     if len(rest) == 1 and rest[0] > 1:
         best = np.argmax(np.nan_to_num(array, nan=-1.0), axis=1)

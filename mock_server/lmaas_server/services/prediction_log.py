@@ -12,14 +12,13 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
 import orjson
 from pydantic_core import from_json
 
 from lmaas_server.errors import UnavailableError
 from lmaas_server.records import PredictionRecord
 from lmaas_server.services.crew_log import CrewLog
-from lmaas_server.services.npy import array_of
+from lmaas_server.services.npy import Array, array_of
 
 __all__ = ["PredictionLog", "logged_inputs"]
 
@@ -131,7 +130,7 @@ class PredictionLog:
         return True
 
 
-def logged_inputs(record: PredictionRecord) -> list[Any] | np.ndarray[Any, np.dtype[Any]] | None:
+def logged_inputs(record: PredictionRecord) -> list[Any] | Array | None:
     """Return the rows a logged prediction was asked about, as they came; None where they were not kept."""
     if record.inputs is None:
         return None

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from lmaas.types import FeedbackItem
 from lmaas_server.engine.base_models import context_of
-from lmaas_server.engine.data.messages import Question, question_of
 from lmaas_server.errors import InvalidError, MissingError
 from lmaas_server.records import ModelRecord, PredictionRecord
 from lmaas_server.services.models import bundle_key
@@ -20,6 +19,7 @@ from lmaas_server.services.prediction_log import logged_inputs
 from lmaas_server.storage import Artifacts, Storage
 
 if TYPE_CHECKING:
+    from lmaas_server.engine.data.messages import Question
     from lmaas_server.engine.data.tokens import Tokens
 
 __all__ = ["AboutTexts", "TextFeedback"]
@@ -153,6 +153,8 @@ class AboutTexts:
             self._rows[name] = logged_inputs(prediction)
         if (rows := self._rows[name]) is None:
             return None
+        from lmaas_server.engine.data.messages import question_of  # late: numpy comes along
+
         return question_of(rows[place], "prompt", form=str(model.input.get("form", "")))
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from lmaas.types import CausalLM, TrainingRequest
 from lmaas_server.engine.language_planning import asks_for_language, plan_language
-from lmaas_server.engine.planning import plan_training
 from lmaas_server.errors import InvalidError, MissingError
 from lmaas_server.jobs.kinds import Commit, Work
 from lmaas_server.jobs.outcome import Outcome
@@ -78,6 +77,8 @@ class TrainingService:
         held = described(self._sources.dataset(held_out, param="validation.dataset")) if held_out else None
         limit = self._memory_limit_bytes
         if not asks_for_language(request, given, start):
+            from lmaas_server.engine.planning import plan_training  # late: numpy comes along
+
             return plan_training(request, given, base=start, validation=held, memory_limit_bytes=limit)
         return plan_language(
             request, given, base_models=self._sources.base_models, base=start, validation=held, memory_limit_bytes=limit

@@ -18,8 +18,6 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from lmaas_server.engine.data.examples import Array
 from lmaas_server.engine.serving.costs import Costs
 from lmaas_server.errors import UnavailableError
@@ -201,6 +199,8 @@ class Batcher:
         return rows
 
     def _serve(self, compute: Compute, batch: list[_Caller]) -> None:
+        import numpy as np  # late: a server without models needs none of it
+
         began = self._clock()
         try:
             rows = batch[0].rows if len(batch) == 1 else np.concatenate([caller.rows for caller in batch])
