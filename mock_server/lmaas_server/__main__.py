@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -26,6 +27,7 @@ __all__ = ["main"]
 )
 @click.option("--workers", type=click.IntRange(1, 64), help="Processes that answer.  [LMAAS_SERVER_WORKERS; 1]")
 @click.option("--threads", type=click.IntRange(min=4), help="Threads of each that answer.  [LMAAS_SERVER_THREADS; 32]")
+@click.option("--device", help="Where models learn and answer: cpu, cuda, cuda:N, auto.  [LMAAS_SERVER_DEVICE; cpu]")
 @click.version_option(version("lmaas"), package_name="lmaas")
 def main(**given: Any) -> None:
     """Serve models: train, predict, learn from feedback."""
@@ -37,6 +39,7 @@ def main(**given: Any) -> None:
     try:
         settings = Settings(**{name: value for name, value in given.items() if value is not None})
         _check_keys(settings)
+        _check_device(settings)
         settings = settings.model_copy(update={"port": free_port(settings.host, settings.port)})
     except ValidationError as exc:
         first = exc.errors()[0]
@@ -62,6 +65,19 @@ def _check_keys(settings: Settings) -> None:
             f"{settings.host} can be reached by others, and there are no API keys; "
             "set LMAAS_SERVER_API_KEYS, or listen at 127.0.0.1"
         )
+
+
+def _check_device(settings: Settings) -> None:
+    """Refuse a GPU that is not there; who makes a server without this command is told by its first job.
+
+    torch is asked in a process of its own, and only where a GPU is named: this one would keep its 200 MB, and forks.
+    """
+    if not settings.device.startswith("cuda"):
+        return
+    command = [sys.executable, "-P", "-m", "lmaas_server.engine.device", settings.device]
+    asked = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own module
+    if asked.returncode:
+        raise click.ClickException(asked.stderr.strip())
 
 
 if __name__ == "__main__":

@@ -32,6 +32,8 @@ class Settings(BaseSettings):
     """Import torch for jobs when a dataset arrives, so that the job that follows begins at once."""
     job_threads: int = Field(default=2, ge=1)
     """Torch threads of a training job."""
+    device: str = Field(default="cpu", pattern=r"^(cpu|cuda(:\d+)?|auto)$")
+    """Where models learn and answer: `cpu`, `cuda`, `cuda:N`, or `auto`, a GPU where there is one."""
     job_memory_mb: int = Field(default=4096, ge=64)
     """A job whose estimate is above this is refused before it starts."""
     max_upload_mb: int = Field(default=2048, ge=1)

@@ -182,7 +182,7 @@ def test_an_error_of_the_network_reaches_who_waits_and_the_next_text_is_written(
 
 
 def test_a_row_of_memory_is_the_same_after_others_joined_and_left():
-    layout = Layout(layers=2, heads=1, width=3)
+    layout = Layout(layers=2, heads=1, width=3, device=torch.device("cpu"))
     rows = [Memory(layout, 1, length) for length in (4, 9, 2)]
     for row in rows:
         row.tensor.normal_()

@@ -20,6 +20,7 @@ from torch import Tensor
 from lmaas_server.engine.bundle import FORMAT, describe_bundle, write_directory
 from lmaas_server.engine.data.examples import Json
 from lmaas_server.engine.data.tokens import Tokens
+from lmaas_server.engine.device import CPU
 from lmaas_server.errors import InvalidError
 
 TASK = "generation"
@@ -51,7 +52,7 @@ class LanguageBundle:
 
 def save_language_bundle(bundle: LanguageBundle, directory: Path) -> None:
     """Write the bundle to `directory`, which appears complete or not at all."""
-    weights = save({name: tensor.contiguous() for name, tensor in bundle.weights.items()})
+    weights = save({name: tensor.to(CPU).contiguous() for name, tensor in bundle.weights.items()})
     about = {
         "format": FORMAT,
         "task": TASK,

@@ -40,7 +40,7 @@ class JobRunner:
             storage: Where jobs are queued and written down.
             artifacts: Where checkpoints and outcomes lie.
             kinds: How each type of job is prepared and committed.
-            settings: `max_jobs`, `job_threads` and `drain_seconds`.
+            settings: `max_jobs`, `job_threads`, `device` and `drain_seconds`.
             clock: Unix seconds.
             forks: A fork server to share; omitted, one of its own, which ends with it.
         """
@@ -143,6 +143,7 @@ class JobRunner:
                 forks=self._forks,
                 clock=self._clock,
                 threads=self._settings.job_threads,
+                device=self._settings.device,
             )
             thread = threading.Thread(target=self._supervise, args=[supervision], name=job.id, daemon=True)
             with self._news:

@@ -49,6 +49,7 @@ class Supervision:
         forks: ForkServer,
         clock: Callable[[], float],
         threads: int,
+        device: str,
     ) -> None:
         self.job = job
         self._kind = kind
@@ -57,6 +58,7 @@ class Supervision:
         self._forks = forks
         self._clock = clock
         self._threads = threads
+        self._device = device
         self._lock = threading.Lock()
         self._process: JobProcess | None = None
         self._listens = True
@@ -125,6 +127,7 @@ class Supervision:
             "directory": str(directory),
             "resume": None if resume is None else str(resume),
             "threads": self._threads,
+            "device": self._device,
         }
         process = self._forks.fork()
         try:

@@ -19,6 +19,7 @@ from lmaas_server.engine.bundle import describe_bundle
 from lmaas_server.engine.data.examples import Examples, ReadLimits
 from lmaas_server.engine.data.kinds import input_spec, target_spec
 from lmaas_server.engine.data.reader import column_values, read_dataset
+from lmaas_server.engine.device import CPU, device, use
 from lmaas_server.engine.learning.evaluate import evaluate
 from lmaas_server.engine.learning.train import train
 from lmaas_server.engine.learning.update import update
@@ -35,7 +36,7 @@ def run_training(spec: Json, control: Control) -> Iterator[Said]:
     """Train a network on a dataset."""
     request = TrainingRequest.model_validate_json(orjson.dumps(spec["request"]))
     spec = {**spec, "threads": training_threads(request, spec["dataset"], spec["threads"])}
-    _use_threads(spec)
+    _use_machine(spec)
     like = describe_bundle(Path(spec["base"])) if spec["base"] and request.task != "generation" else spec["dataset"]
     examples = _read(_at_rate_of(like, spec["dataset"]))
     yield _told(examples, spec)
@@ -53,7 +54,7 @@ def run_training(spec: Json, control: Control) -> Iterator[Said]:
 
 def run_evaluation(spec: Json, _control: Control) -> Iterator[Said]:
     """Measure a model on a dataset."""
-    _use_threads(spec)
+    _use_machine(spec)
     bundle = Path(spec["bundle"])
     model = describe_bundle(bundle)
     examples = _read_as(_at_rate_of(model, spec["dataset"]), model)
@@ -73,7 +74,7 @@ def run_update(spec: Json, control: Control) -> Iterator[Said]:
     """Learn from feedback."""
     bundle = Path(spec["bundle"])
     model = describe_bundle(bundle)
-    _use_threads({"threads": update_threads(model, spec["threads"])})
+    _use_machine({**spec, "threads": update_threads(model, spec["threads"])})
     if model["task"] == "generation":
         yield from _handed_over(_language_update(bundle, spec, control))
         return
@@ -180,13 +181,18 @@ def _limits(dataset: Json) -> ReadLimits:
 def _told(examples: Examples, spec: Json) -> Message:
     kind, shape = examples.input["kind"], tuple(examples.input.get("shape", ()))
     dataset, threads = spec["dataset"], spec["threads"]
-    computing = f"computing with {threads} thread{'s' * (threads > 1)}"
+    computing = (
+        f"computing with {threads} thread{'s' * (threads > 1)}" if device() == CPU else f"computing on {device()}"
+    )
     text = f"Read {len(examples):,} rows of {kind} {shape} from {dataset['id']}; {computing}."
-    return Message("info", text, {"dataset": dataset["id"], "rows": len(examples), "threads": threads})
+    return Message(
+        "info", text, {"dataset": dataset["id"], "rows": len(examples), "threads": threads, "device": device()}
+    )
 
 
-def _use_threads(spec: Json) -> None:
+def _use_machine(spec: Json) -> None:
     torch.set_num_threads(spec["threads"])
+    use(spec["device"])
 
 
 def _path(value: str | None) -> Path | None:

@@ -94,7 +94,7 @@ class Predictors:
 
         Raises:
             MissingError: `model_not_found`, the version is gone.
-            ConflictError: `model_unusable`, its files cannot be read.
+            ConflictError: `model_unusable`, its files cannot be read; `device_missing`, there is no such GPU.
         """
         with self._lock:
             if (known := self._loaded.get(model)) is not None:
@@ -142,6 +142,8 @@ class Predictors:
             raise MissingError(message, code="model_not_found", param="model")
         try:
             return self._load(record)
+        except ConflictError:  # of the device, whatever the files are
+            raise
         except Exception as exc:
             message = f"The files of the model {model} cannot be used: {exc}"[:500]
             raise ConflictError(message, code="model_unusable", param="model") from exc
@@ -155,13 +157,16 @@ class Predictors:
                 total -= self._loaded.pop(model).bytes
 
 
-def loader_of(artifacts: Artifacts) -> Callable[[ModelRecord], Predictor]:
-    """Return how a version becomes a predictor: from its bundle in the store."""
+def loader_of(artifacts: Artifacts, *, device: str) -> Callable[[ModelRecord], Predictor]:
+    """Return how a version becomes a predictor on a device: from its bundle in the store."""
 
     def load(record: ModelRecord) -> Predictor:
         # Here and not above: importing torch takes over a second, and a server that only keeps data never needs it.
         import torch
 
+        from lmaas_server.engine.device import use
+
+        use(device)
         # Threads of torch under threads of requests fight for the same cores; one each is the fastest.
         torch.set_num_threads(1)
         directory = artifacts.path(bundle_key(record))

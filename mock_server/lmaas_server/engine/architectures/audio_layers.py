@@ -27,11 +27,12 @@ class Disturb(nn.Module):
         """(batch, bands, frames) -> the same."""
         if not self.training:
             return levels
-        rows, bands, frames = levels.shape
-        moved = torch.arange(frames) - torch.randint(-self.shift, self.shift + 1, (rows, 1))  # (batch, frames)
-        inside = (moved >= 0) & (moved < frames)
+        (rows, bands, frames), on = levels.shape, levels.device
+        moved = torch.arange(frames, device=on) - torch.randint(-self.shift, self.shift + 1, (rows, 1), device=on)
+        inside = (moved >= 0) & (moved < frames)  # (batch, frames)
         levels = levels.gather(2, moved.clamp(0, frames - 1)[:, None].expand(-1, bands, -1))
-        keep = (inside & ~_run(rows, frames, self.frames))[:, None] & ~_run(rows, bands, self.bands)[:, :, None]
+        blank_frames, blank_bands = _run(rows, frames, self.frames, on), _run(rows, bands, self.bands, on)
+        keep = (inside & ~blank_frames)[:, None] & ~blank_bands[:, :, None]
         return levels * keep
 
 
@@ -43,9 +44,9 @@ class PoolFrames(nn.Module):
         return torch.cat([maps.mean(dim=3), maps.amax(dim=3)], dim=1).flatten(1)
 
 
-def _run(rows: int, length: int, longest: int) -> Tensor:
+def _run(rows: int, length: int, longest: int, on: torch.device) -> Tensor:
     """Return for each row where a run of 0 to `longest` places lies: (rows, length)."""
-    size = torch.randint(0, min(longest, length) + 1, (rows, 1))
-    start = (torch.rand(rows, 1) * (length - size + 1)).long()
-    places = torch.arange(length)
+    size = torch.randint(0, min(longest, length) + 1, (rows, 1), device=on)
+    start = (torch.rand(rows, 1, device=on) * (length - size + 1)).long()
+    places = torch.arange(length, device=on)
     return (places >= start) & (places < start + size)

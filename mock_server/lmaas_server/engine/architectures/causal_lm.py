@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lmaas.types import Llama, LoRA
+from lmaas_server.engine.device import device
 from lmaas_server.errors import InvalidError
 
 if TYPE_CHECKING:
@@ -91,11 +92,16 @@ def units(config: Json, tokens: int) -> int:
 
 
 def build(config: Json) -> nn.Module:
-    """Build a network with weights drawn from torch's random state.
+    """Build a network on the device, with weights drawn from torch's random state, that of the CPU.
 
     Raises:
         InvalidError: `base_model_refused`: transformers has no such causal language model.
     """
+    return _built(config).to(device())
+
+
+def _built(config: Json) -> nn.Module:
+    """Build a network on the CPU."""
     _hush()
     try:
         network: nn.Module
@@ -119,7 +125,7 @@ def build(config: Json) -> nn.Module:
 
 
 def load(directory: Path) -> nn.Module:
-    """Load the network of a checkpoint or of a stored model, in float32.
+    """Load the network of a checkpoint or of a stored model, in float32 on the device.
 
     Raises:
         InvalidError: `base_model_refused`: its files do not make a causal language model.
@@ -128,9 +134,9 @@ def load(directory: Path) -> nn.Module:
     if (directory / BUNDLE_WEIGHTS).exists():
         from safetensors.torch import load_file
 
-        network = build(config)
+        network = _built(config)
         put_state(network, load_file(directory / BUNDLE_WEIGHTS))
-        return network
+        return network.to(device())
     return _pretrained(directory, config)
 
 
@@ -146,7 +152,7 @@ def _pretrained(directory: Path, config: Json) -> nn.Module:
         raise InvalidError(
             f"the checkpoint {directory.name} cannot be loaded: {exc}", code="base_model_refused", param="base_model"
         ) from exc
-    return network
+    return network.to(device())
 
 
 def _reader(family: str) -> Any:

@@ -24,6 +24,7 @@ from lmaas_server.engine.data.preprocessing import MOST_SCALED
 from lmaas_server.engine.data.preprocessing import Preprocessing as Affine
 from lmaas_server.engine.data.table_features import TablePreprocessing
 from lmaas_server.engine.data.words import Words, words_of
+from lmaas_server.engine.device import device
 
 _FLOAT = 4
 
@@ -65,14 +66,16 @@ def joined(batches: Sequence[Tensor]) -> Tensor:
 
 
 class ArrayFeed:
-    """Applies an affine map."""
+    """Applies an affine map, on the device; what is scaled batch by batch stays on the CPU until then."""
 
     def __init__(self, preprocessing: Affine) -> None:
         self.preprocessing = preprocessing
         self._single = len(preprocessing.mean) == 1
         shape = self._broadcast_shape()
-        self._mean = torch.tensor(preprocessing.mean, dtype=torch.float32).reshape(shape)
-        self._scale = (1.0 / torch.tensor(preprocessing.std, dtype=torch.float64)).float().reshape(shape)
+        self._device = device()
+        self._mean = torch.tensor(preprocessing.mean, dtype=torch.float32).reshape(shape).to(self._device)
+        scale = (1.0 / torch.tensor(preprocessing.std, dtype=torch.float64)).float().reshape(shape)
+        self._scale = scale.to(self._device)
         self._identity = self._single and preprocessing.mean[0] == 0 and preprocessing.std[0] == 1
 
     def __repr__(self) -> str:
@@ -82,16 +85,16 @@ class ArrayFeed:
         """Return rows as they are kept for many batches: floats already scaled, or uint8 where those would be many."""
         rows = self._laid_out(inputs)
         if rows.dtype == torch.uint8:
-            return rows if rows.numel() * _FLOAT > MOST_SCALED else self._scaled(rows.float())
-        return self._scaled(rows.clone())
+            return rows if rows.numel() * _FLOAT > MOST_SCALED else self._scaled(rows.to(self._device).float())
+        return self._scaled(rows.to(self._device, copy=True))
 
     def batch(self, held: Tensor) -> Tensor:
         """Return what the network takes of rows that `hold` gave."""
-        return self._scaled(held.float()) if held.dtype == torch.uint8 else held
+        return self._scaled(held.to(self._device).float()) if held.dtype == torch.uint8 else held
 
     def rows(self, inputs: Array) -> Tensor:
         """Return what the network takes of raw rows, all at once."""
-        rows = self._laid_out(inputs).float()
+        rows = self._laid_out(inputs).to(self._device).float()
         # The caller's rows may lie beneath: nothing is done in place before there is a copy.
         return rows if self._identity else rows.sub(self._mean).mul_(self._scale)
 
@@ -118,6 +121,7 @@ class TableFeed:
 
     def __init__(self, preprocessing: TablePreprocessing) -> None:
         self.preprocessing = preprocessing
+        self._device = device()
 
     def __repr__(self) -> str:
         return f"TableFeed({self.preprocessing!r})"
@@ -132,7 +136,7 @@ class TableFeed:
 
     def rows(self, inputs: Array) -> Tensor:
         """Return (rows, numbers + categories)."""
-        return torch.from_numpy(self.preprocessing.features(inputs))
+        return torch.from_numpy(self.preprocessing.features(inputs)).to(self._device)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -163,10 +167,11 @@ class Bags:
 
 
 class TextFeed:
-    """Numbers the words of texts."""
+    """Numbers the words of texts; they are held on the CPU, and a batch of them goes to the device."""
 
     def __init__(self, preprocessing: Preprocessing) -> None:
         self.preprocessing = preprocessing
+        self._device = device()
 
     def __repr__(self) -> str:
         return "TextFeed()"
@@ -177,11 +182,11 @@ class TextFeed:
 
     def batch(self, held: Tensor) -> Tensor:
         """Return the words as they are."""
-        return held
+        return held.to(self._device)
 
     def rows(self, inputs: Array) -> Tensor:
         """Return (rows, words) of int32."""
-        return self.hold(inputs)[:]
+        return self.batch(self.hold(inputs)[:])
 
 
 _FEEDS: dict[str, Callable[[Any], Feed]] = {

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from lmaas_server.engine.data.audio_features import AudioPreprocessing, mel_filters
 from lmaas_server.engine.data.examples import Array
+from lmaas_server.engine.device import device
 
 _CHUNK = 128
 """Clips whose spectra are computed at once: some ten megabytes for clips of a second."""
@@ -25,9 +26,10 @@ class AudioFeed:
     def __init__(self, preprocessing: AudioPreprocessing) -> None:
         self.preprocessing = preprocessing
         self._width = 1 << (preprocessing.window - 1).bit_length()
-        self._taper = torch.hann_window(preprocessing.window)
+        self._device = device()
+        self._taper = torch.hann_window(preprocessing.window).to(self._device)
         filters = mel_filters(preprocessing.sample_rate, self._width // 2 + 1, preprocessing.bands)
-        self._filters = torch.from_numpy(filters)  # (bins, bands)
+        self._filters = torch.from_numpy(filters).to(self._device)  # (bins, bands)
 
     def __repr__(self) -> str:
         return f"AudioFeed({self.preprocessing!r})"
@@ -35,7 +37,7 @@ class AudioFeed:
     def hold(self, inputs: Array) -> Tensor:
         """Return the features of all clips: (clips, bands, frames)."""
         bands, frames = self.preprocessing.network_shape
-        found = torch.zeros(len(inputs), bands, frames)
+        found = torch.zeros(len(inputs), bands, frames, device=self._device)
         for at in range(0, len(inputs), _CHUNK):
             part = inputs[at : at + _CHUNK]
             found[at : at + len(part)] = self._features(part)
@@ -61,7 +63,7 @@ class AudioFeed:
     def _features(self, clips: Array | list[Array]) -> Tensor:
         samples, covered = self._laid_out(clips)
         levels = self._log_mel(samples)  # (clips, bands, frames)
-        mask = (torch.arange(levels.shape[2]) < covered[:, None])[:, None]  # (clips, 1, frames)
+        mask = (torch.arange(levels.shape[2], device=self._device) < covered[:, None])[:, None]  # (clips, 1, frames)
         count = (covered * levels.shape[1])[:, None, None]
         mean = (levels * mask).sum(dim=(1, 2), keepdim=True) / count
         centred = (levels - mean) * mask
@@ -85,4 +87,4 @@ class AudioFeed:
             kept = clip[spare : spare + fitted]
             laid[row, : len(kept)] = kept
             covered[row] = min(frames, 1 + max(0, -(-(len(kept) - window) // hop)))
-        return torch.from_numpy(laid / 32_768), torch.from_numpy(covered)
+        return torch.from_numpy(laid / 32_768).to(self._device), torch.from_numpy(covered).to(self._device)

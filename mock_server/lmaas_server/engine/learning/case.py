@@ -13,6 +13,7 @@ from lmaas.types import Adam, UpdateRequest
 from lmaas_server.engine.bundle import Bundle, build_network, grown
 from lmaas_server.engine.data.examples import Array
 from lmaas_server.engine.data.feed import feed_of
+from lmaas_server.engine.device import device
 from lmaas_server.engine.learning.buffers import RESERVOIR_ROWS
 from lmaas_server.engine.learning.reservoir import Reservoir
 from lmaas_server.engine.learning.signals import Rows, Signals
@@ -115,12 +116,12 @@ def _ground(champion: Bundle, memory: Memory, request: UpdateRequest) -> Ground:
         multiple=bool(champion.target.get("multiple")),
         anchor=Pool(
             inputs=feed.hold(champion.rows("anchor")),
-            targets=as_learned(champion.targets("anchor"), scale),
+            targets=as_learned(champion.targets("anchor"), scale).to(device()),
         ),
-        anchor_outputs=champion.buffers["anchor.outputs"],
-        memory=Pool(inputs=feed.hold(memory.inputs), targets=as_learned(memory.targets, scale)),
-        against=torch.from_numpy(memory.against),
-        weights=torch.from_numpy(memory.weights),
+        anchor_outputs=champion.buffers["anchor.outputs"].to(device()),
+        memory=Pool(inputs=feed.hold(memory.inputs), targets=as_learned(memory.targets, scale).to(device())),
+        against=torch.from_numpy(memory.against).to(device()),
+        weights=torch.from_numpy(memory.weights).to(device()),
         remembered=memory.remembered,
         reservoir=Reservoir(RESERVOIR_ROWS, generator),
         # Adam at 1e-3, as learning.md has it, is the recipe of mlp and cnn; a table of word vectors needs larger steps.

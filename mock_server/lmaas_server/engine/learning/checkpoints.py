@@ -1,7 +1,7 @@
 """A training run as it lies on disk: written whole, read back to the bit. Knows no loop.
 
 checkpoint.json       step, epoch, the best epoch so far, sums of the epoch under way
-state.safetensors     weights, best weights, optimizer states, torch's random state
+state.safetensors     weights, best weights, optimizer states, torch's random state, that of the device too
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from lmaas_server.engine.bundle import Tensors, read_tensors, write_directory
 from lmaas_server.engine.data.examples import Json
+from lmaas_server.engine.device import device
 from lmaas_server.errors import InvalidError
 
 
@@ -25,7 +26,7 @@ class State:
     step: int = 0
     epoch: int = 0
     """Epochs ended."""
-    loss_sum: Tensor = field(default_factory=lambda: torch.zeros((), dtype=torch.float64))
+    loss_sum: Tensor = field(default_factory=lambda: torch.zeros((), dtype=torch.float64, device=device()))
     """Over the steps of the epoch under way."""
     best: float | None = None
     best_epoch: int = 0
@@ -54,6 +55,8 @@ def write_checkpoint(
 ) -> tuple[Path, int]:
     """Write `directory/step-N`, complete; return it and its size in bytes."""
     tensors: Tensors = {"random": torch.get_rng_state(), "loss_sum": state.loss_sum}
+    if torch.device(device()).type == "cuda":
+        tensors["random.cuda"] = torch.cuda.get_rng_state(device())
     tensors |= {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
     tensors |= {f"best.{name}": tensor for name, tensor in state.best_weights.items()}
     for index, states in optimizer.state_dict()["state"].items():
@@ -78,12 +81,14 @@ def read_checkpoint(directory: Path, network: nn.Module, optimizer: torch.optim.
         network.load_state_dict(_under("network.", tensors))
         _load_optimizer(optimizer, _under("optimizer.", tensors))
         torch.set_rng_state(tensors["random"])
+        if torch.device(device()).type == "cuda" and "random.cuda" in tensors:
+            torch.cuda.set_rng_state(tensors["random.cuda"], device())
     except (ValueError, TypeError, KeyError, RuntimeError) as exc:
         raise InvalidError(f"the checkpoint {directory.name} does not fit this job", code="checkpoint_damaged") from exc
     return State(
         step=numbers.step,
         epoch=numbers.epoch,
-        loss_sum=tensors["loss_sum"],
+        loss_sum=tensors["loss_sum"].to(device()),
         best=numbers.best,
         best_epoch=numbers.best_epoch,
         best_weights=_under("best.", tensors),

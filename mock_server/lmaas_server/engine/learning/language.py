@@ -24,6 +24,7 @@ from lmaas_server.engine.base_models import context_of
 from lmaas_server.engine.bundle import copied, weights_sha256
 from lmaas_server.engine.data.examples import Examples, Json
 from lmaas_server.engine.data.tokens import Tokens
+from lmaas_server.engine.device import device
 from lmaas_server.engine.language_bundle import LanguageBundle, describe_language_bundle, save_language_bundle
 from lmaas_server.engine.learning.checkpoints import State, read_checkpoint, write_checkpoint
 from lmaas_server.engine.learning.language_buffers import LanguageBuffers
@@ -125,7 +126,7 @@ def _fit(setup: LanguageSetup, state: State, directory: Path, control: Control) 
 def _backward(setup: LanguageSetup, batches: Sequence[Batch]) -> Tensor:
     """Add the gradients of a step; its loss is the mean over all its tokens, however they lie in batches."""
     count = sum(batch.learned for batch in batches)
-    total = torch.zeros((), dtype=torch.float64)
+    total = torch.zeros((), dtype=torch.float64, device=device())
     for batch in batches:
         logits = _logits(setup.network, batch)  # (rows * tokens, vocabulary)
         targets = batch.targets.reshape(-1)

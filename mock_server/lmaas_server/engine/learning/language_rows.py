@@ -17,6 +17,7 @@ from torch import Tensor
 from lmaas_server.engine.data.examples import Array
 from lmaas_server.engine.data.spill import Room
 from lmaas_server.engine.data.tokens import Marked
+from lmaas_server.engine.device import device
 
 IGNORED = -100
 """The target of a token that is not learned; torch's default for cross entropy."""
@@ -28,11 +29,17 @@ _PART = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Inputs and targets, (rows, tokens) each; the target of a token is the next, or IGNORED."""
+    """Inputs and targets on the device, (rows, tokens) each; the target of a token is the next, or IGNORED."""
 
     inputs: Tensor
     targets: Tensor
     learned: int
+
+    @classmethod
+    def of(cls, inputs: Array, targets: Array) -> Batch:
+        """Take them to the device."""
+        learned = int((targets != IGNORED).sum())
+        return cls(torch.from_numpy(inputs).to(device()), torch.from_numpy(targets).to(device()), learned)
 
 
 def marked(batch: Batch) -> list[Marked]:
@@ -154,7 +161,7 @@ class MarkedRows:
         for place, (first, last) in enumerate(zip(starts.tolist(), ends.tolist(), strict=True)):
             inputs[place, : last - first] = self._inputs[first:last]
             targets[place, : last - first] = self._targets[first:last]
-        return Batch(torch.from_numpy(inputs), torch.from_numpy(targets), int((targets != IGNORED).sum()))
+        return Batch.of(inputs, targets)
 
 
 class RunningRows:
@@ -202,7 +209,7 @@ class RunningRows:
     def _batch(self, starts: Array) -> Batch:
         places = starts[:, None] + np.arange(self._window)  # (rows, tokens)
         inputs, targets = (self._ids[at].astype(np.int64) for at in (places, places + 1))
-        return Batch(torch.from_numpy(inputs), torch.from_numpy(targets), places.size)
+        return Batch.of(inputs, targets)
 
 
 def _parts(array: Array) -> Iterator[Array]:

@@ -226,7 +226,9 @@ def _loss(ground: LanguageGround, statement: Statement, found: Tensor, reference
     gained = found - reference
     if statement.kind == "preference":
         return preference_loss(gained[0], gained[1], beta=ground.beta)
-    return rating_loss(gained[0], torch.tensor(statement.good), drift=ground.drift, beta=ground.beta)
+    return rating_loss(
+        gained[0], torch.tensor(statement.good, device=found.device), drift=ground.drift, beta=ground.beta
+    )
 
 
 def _parts(ground: LanguageGround, rows: Array) -> Iterator[list[int]]:

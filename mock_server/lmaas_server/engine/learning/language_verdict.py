@@ -93,7 +93,7 @@ def _means(network: nn.Module, texts: Sequence[Marked]) -> Array:
     if not texts:
         return np.empty(0)
     counts = np.array([sum(text.learned[1:]) for text in texts])
-    means: Array = likelihoods(network, texts).double().numpy() / counts
+    means: Array = likelihoods(network, texts).double().cpu().numpy() / counts
     return means
 
 

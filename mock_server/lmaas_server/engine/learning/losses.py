@@ -23,7 +23,8 @@ def _cross_entropy(spec: Any, targets: Tensor, outputs: int) -> Loss:
     smoothing = spec.label_smoothing
 
     def loss(logits: Tensor, labels: Tensor) -> Tensor:
-        return functional.cross_entropy(logits, labels, weight=weight, label_smoothing=smoothing)
+        on_device = None if weight is None else weight.to(logits.device)
+        return functional.cross_entropy(logits, labels, weight=on_device, label_smoothing=smoothing)
 
     return loss
 

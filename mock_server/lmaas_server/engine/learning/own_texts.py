@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from lmaas_server.engine.architectures import causal_lm
 from lmaas_server.engine.base_models import context_of
 from lmaas_server.engine.data.tokens import Marked
+from lmaas_server.engine.device import device
 from lmaas_server.engine.learning.language_losses import divergences, log_likelihoods
 from lmaas_server.engine.learning.language_rows import IGNORED
 from lmaas_server.engine.serving.decoding import Decoder, decoder_of
@@ -67,7 +68,7 @@ def divergence(network: nn.Module, reference: nn.Module, texts: Sequence[Marked]
 @torch.no_grad()
 def likelihoods(network: nn.Module, texts: Sequence[Marked]) -> Tensor:
     """Return the log-likelihood of each text's learned tokens, (texts,)."""
-    found = torch.zeros(len(texts))
+    found = torch.zeros(len(texts), device=device())
     for rows in _batches(texts):
         inputs, targets = padded([texts[row] for row in rows])
         found[rows] = log_likelihoods(logits_of(network, inputs), targets)
@@ -75,7 +76,7 @@ def likelihoods(network: nn.Module, texts: Sequence[Marked]) -> Tensor:
 
 
 def padded(texts: Sequence[Marked]) -> tuple[Tensor, Tensor]:
-    """Return inputs and targets, (texts, tokens) each; the target of a token is the next, where that is learned."""
+    """Return inputs and targets on the device, (texts, tokens) each; a target is the next token, if learned."""
     length = max(len(text) for text in texts) - 1
     inputs = np.zeros((len(texts), length), dtype=np.int64)
     targets = np.full((len(texts), length), IGNORED, dtype=np.int64)
@@ -83,7 +84,7 @@ def padded(texts: Sequence[Marked]) -> tuple[Tensor, Tensor]:
         ids = np.asarray(text.ids, dtype=np.int64)
         inputs[row, : len(ids) - 1] = ids[:-1]
         targets[row, : len(ids) - 1] = np.where(text.learned[1:], ids[1:], IGNORED)
-    return torch.from_numpy(inputs), torch.from_numpy(targets)
+    return torch.from_numpy(inputs).to(device()), torch.from_numpy(targets).to(device())
 
 
 def logits_of(network: nn.Module, inputs: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from lmaas_server.engine.architectures.folding import folded
 from lmaas_server.engine.data.feed import Feed, Held
+from lmaas_server.engine.device import CPU
 from lmaas_server.engine.learning.losses import Loss
 from lmaas_server.engine.learning.values import ValueScale
 
@@ -15,12 +16,12 @@ BATCH = 1024
 
 @torch.inference_mode()
 def outputs_of(network: nn.Sequential, feed: Feed, held: Held, batch_size: int = BATCH) -> Tensor:
-    """Return the outputs for all rows that `feed` holds: (rows, outputs)."""
+    """Return the outputs for all rows that `feed` holds, on the CPU: (rows, outputs)."""
     training = network.training
     network.eval()
     found = [folded(network, feed.batch(held[at : at + batch_size])) for at in range(0, len(held), batch_size)]
     network.train(training)
-    return torch.cat(found)
+    return torch.cat(found).to(CPU)
 
 
 @torch.inference_mode()

@@ -16,6 +16,7 @@ from lmaas_server.engine.bundle import Bundle, build_network, grown, load_bundle
 from lmaas_server.engine.data.examples import Array, Examples, Json
 from lmaas_server.engine.data.feed import Feed, Held, feed_of
 from lmaas_server.engine.data.kinds import Preprocessing, fit_preprocessing
+from lmaas_server.engine.device import device
 from lmaas_server.engine.learning.losses import Loss, build_loss
 from lmaas_server.engine.learning.optimizers import build_optimizer
 from lmaas_server.engine.learning.schedules import Rate, build_schedule
@@ -111,7 +112,7 @@ def set_up(examples: Examples, request: TrainingRequest, validation: Examples | 
         train_rows=train_rows,
         held_rows=held_rows,
         inputs=feed.hold(train_rows.inputs),
-        targets=targets,
+        targets=targets.to(device()),
         held_inputs=feed.hold(held_rows.inputs),
         held_targets=held_targets,
         network=network,

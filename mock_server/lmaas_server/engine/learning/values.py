@@ -45,4 +45,4 @@ class ValueScale:
 
     def restore(self, outputs: Tensor) -> Tensor:
         """Return (rows, outputs) in the units of the data."""
-        return outputs * self.std + self.mean
+        return outputs * self.std.to(outputs.device) + self.mean.to(outputs.device)

@@ -49,7 +49,8 @@ class LlamaDecoder:
         inner: Any = network.model
         self._heads = int(config.num_attention_heads)
         self._width = int(config.head_dim)
-        self.layout = Layout(len(inner.layers), int(config.num_key_value_heads), self._width)
+        device = inner.embed_tokens.weight.device
+        self.layout = Layout(len(inner.layers), int(config.num_key_value_heads), self._width, device)
         self._norm = float(config.rms_norm_eps)
         self._embedding: Tensor = inner.embed_tokens.weight.detach()
         self._output: Tensor = network.lm_head.weight.detach()  # type: ignore[union-attr, operator]
@@ -72,7 +73,7 @@ class LlamaDecoder:
         hidden = memory.hidden(end)
         keys, width = self.layout.heads, self._width
         turning, everything = self._heads + keys, self._heads + 2 * keys
-        x = F.embedding(tokens.reshape(-1), self._embedding)  # (rows * tokens, model)
+        x = F.embedding(tokens.to(self.layout.device).reshape(-1), self._embedding)  # (rows * tokens, model)
         shape = x.shape[1:]
         for layer, (norm1, qkv, out, norm2, gate_up, down) in zip(memory.tensor, self._layers, strict=True):
             heads = F.linear(F.rms_norm(x, shape, norm1, self._norm), qkv).view(rows, count, everything, width)
@@ -104,6 +105,7 @@ class LlamaDecoder:
         if not any(memory.pads):
             return self._cos[None, start : start + count], self._sin[None, start : start + count]
         places = torch.tensor([start - pad for pad in memory.pads])[:, None] + torch.arange(count)
+        places = places.to(self.layout.device)
         return self._cos[places], self._sin[places]
 
 
@@ -129,9 +131,9 @@ class TransformersDecoder:
         places = torch.arange(memory.used, end) - pads  # (rows, tokens)
         seen = (torch.arange(end) >= pads).long() if any(memory.pads) else None  # (rows, columns)
         logits: Tensor = self._network(
-            input_ids=tokens,
-            attention_mask=seen,
-            position_ids=places,
+            input_ids=tokens.to(self.layout.device),
+            attention_mask=None if seen is None else seen.to(self.layout.device),
+            position_ids=places.to(self.layout.device),
             past_key_values=Cache(layers=_layers_on(memory)),
             use_cache=True,
         ).logits
@@ -175,7 +177,9 @@ def _probed(network: Any) -> Layout:
     from transformers.cache_utils import DynamicCache
 
     cache = DynamicCache(config=network.config)
-    network(input_ids=torch.zeros((1, 2), dtype=torch.long), past_key_values=cache, use_cache=True)
+    network(
+        input_ids=torch.zeros((1, 2), dtype=torch.long, device=network.device), past_key_values=cache, use_cache=True
+    )
     shapes = {
         tuple(tensor.shape) if isinstance(tensor, Tensor) else None
         for layer in cache.layers
@@ -190,7 +194,7 @@ def _probed(network: Any) -> Layout:
             code="generation_unsupported",
             param="model",
         )
-    return Layout(len(cache.layers), shape[1], shape[3])
+    return Layout(len(cache.layers), shape[1], shape[3], network.device)
 
 
 def _is_plain_llama(config: Any) -> bool:
@@ -219,7 +223,8 @@ def _llama_layer(layer: Any) -> tuple[Tensor, ...]:
 @torch.inference_mode()
 def _rotations(embedding: Any, context: int) -> tuple[Tensor, Tensor]:
     """Return cosines and signed sines of every place, (context, 1, width): x * cos + roll(x) * sin turns x."""
-    cos, sin = embedding(torch.zeros(1), torch.arange(context)[None])
+    device = embedding.inv_freq.device
+    cos, sin = embedding(torch.zeros(1, device=device), torch.arange(context, device=device)[None])
     half = sin.shape[-1] // 2
     sin = torch.cat([-sin[..., :half], sin[..., half:]], dim=-1)
     return cos[0, :, None].contiguous(), sin[0, :, None].contiguous()

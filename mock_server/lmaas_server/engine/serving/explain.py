@@ -107,7 +107,7 @@ def _attributed(point: Point, named: int | None, method: _Method) -> tuple[Json,
     with torch.no_grad():
         outputs = point.forward(torch.cat([point.at, point.baseline]))  # (row and baseline, outputs)
     index = int(outputs[0].argmax()) if named is None else named
-    found = method.attribute(point, index)
+    found, outputs = method.attribute(point, index).cpu(), outputs.cpu()
     at, baseline = outputs[:, index].double().tolist()
     delta = float(found.double().sum()) - (at - baseline) if method.is_complete else None
     about = {"output": at, "baseline_output": baseline, "delta": delta}
@@ -164,7 +164,7 @@ def _occluded(point: Point, index: int) -> Tensor:
         point.at,
         point.baseline,
         target=index,
-        feature_mask=point.parts,
+        feature_mask=point.parts.to(point.at.device),
         perturbations_per_eval=_AT_ONCE,
     )
     return found

@@ -23,6 +23,8 @@ class Layout:
     heads: int
     """Of keys; there are as many of values."""
     width: int
+    device: torch.device
+    """Where it remembers."""
 
 
 class Memory:
@@ -30,7 +32,7 @@ class Memory:
 
     def __init__(self, layout: Layout, rows: int, columns: int) -> None:
         self.layout = layout
-        self.tensor = torch.empty(layout.layers, rows, 2 * layout.heads, columns, layout.width)
+        self.tensor = torch.empty(layout.layers, rows, 2 * layout.heads, columns, layout.width, device=layout.device)
         self.used = 0
         self.pads = [0] * rows
         self._hidden: Tensor | None = None
@@ -58,7 +60,8 @@ class Memory:
         if self._hidden is None or self._hidden.shape[3] < columns:
             pads = torch.tensor(self.pads)[:, None]
             empty = torch.arange(self.tensor.shape[3])[None] < pads
-            self._hidden = torch.zeros(empty.shape).masked_fill_(empty, -torch.inf)[:, None, None]
+            hidden = torch.zeros(empty.shape).masked_fill_(empty, -torch.inf)
+            self._hidden = hidden.to(self.layout.device)[:, None, None]
         return self._hidden[..., :columns]
 
     def join(self, other: Memory) -> None:

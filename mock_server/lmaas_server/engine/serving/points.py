@@ -64,7 +64,7 @@ def point_of(predictor: Predictor, rows: Array) -> Point:
 
 def numbers_of(values: Tensor) -> Any:
     """Return nested lists of numbers with as many digits as float32 has, so that JSON is not longer than it need be."""
-    array = values.detach().double().numpy()
+    array = values.detach().cpu().double().numpy()
     top = float(np.abs(array).max(initial=0.0))
     return np.round(array, _DIGITS - int(np.floor(np.log10(top))) if top else 0).tolist()
 

@@ -20,6 +20,7 @@ from lmaas_server.engine.bundle import Bundle, load_bundle
 from lmaas_server.engine.data.examples import Array, Json
 from lmaas_server.engine.data.feed import feed_of
 from lmaas_server.engine.data.reader import rows_from_json
+from lmaas_server.engine.device import CPU
 from lmaas_server.engine.learning.values import ValueScale
 from lmaas_server.errors import InvalidError, ServiceError
 
@@ -163,11 +164,11 @@ class Predictor:
         return found.numpy().astype(np.float32, copy=False)
 
     def _forward(self, rows: Array) -> Tensor:
-        """Return logits, or values on the scale they were learned on: (rows, outputs)."""
+        """Return logits, or values on the scale they were learned on, on the CPU: (rows, outputs)."""
         outputs = self.feed.rows(rows)
         for step in self._steps:
             outputs = step(outputs)
-        return outputs
+        return outputs.to(CPU)
 
     def _labels(self, shares: Array, top_k: int | None, probabilities: bool) -> list[Json]:
         classes, indices = self.classes, shares.argmax(axis=1)

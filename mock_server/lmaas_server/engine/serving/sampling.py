@@ -63,24 +63,25 @@ def _drawn_from_cut(scores: Tensor, wishes: Sequence[tuple[Sampling, Random]]) -
     """Draw from the k likeliest, then from the likeliest that together reach p, as transformers orders it."""
     warmed, tokens = _warmed(scores, wishes).sort(dim=1, descending=True, stable=True)
     size = scores.shape[1]
-    kept = torch.tensor([wish.top_k or size for wish, _ in wishes])[:, None]
-    warmed = warmed.masked_fill(torch.arange(size)[None] >= kept, -torch.inf)
+    kept = torch.tensor([wish.top_k or size for wish, _ in wishes], device=scores.device)[:, None]
+    warmed = warmed.masked_fill(torch.arange(size, device=scores.device)[None] >= kept, -torch.inf)
     chances = warmed.softmax(dim=1)
     shares = [1.0 if wish.top_p is None else wish.top_p for wish, _ in wishes]
-    share = torch.tensor(shares, dtype=torch.float64)[:, None]
+    share = torch.tensor(shares, dtype=torch.float64, device=scores.device)[:, None]
     before = chances.double().cumsum(dim=1) - chances
     chances = chances.masked_fill((before >= share) & (share < 1), 0.0)
     return tokens.gather(1, _inverted(chances, wishes)[:, None])[:, 0].tolist()
 
 
 def _warmed(scores: Tensor, wishes: Sequence[tuple[Sampling, Random]]) -> Tensor:
-    return scores / torch.tensor([[wish.temperature] for wish, _ in wishes])
+    return scores / torch.tensor([[wish.temperature] for wish, _ in wishes], device=scores.device)
 
 
 def _inverted(chances: Tensor, wishes: Sequence[tuple[Sampling, Random]]) -> Tensor:
     """Draw by inverting the distribution; chances need not sum to one."""
     heaps = chances.double().cumsum(dim=1)
-    points = torch.tensor([[random.random()] for _, random in wishes], dtype=torch.float64) * heaps[:, -1:]
+    drawn = torch.tensor([[random.random()] for _, random in wishes], dtype=torch.float64, device=chances.device)
+    points = drawn * heaps[:, -1:]
     found = torch.searchsorted(heaps, points, right=True)[:, 0]
     # A point at the very end lies on what has no chance at all: go back to the last that has.
     last = (chances > 0).long().cumsum(dim=1).argmax(dim=1)
