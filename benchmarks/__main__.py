@@ -5,7 +5,19 @@ from __future__ import annotations
 import importlib
 import sys
 
-ALL = ("client", "uploads", "serving", "startup", "rollback", "training", "tasks", "language", "preferences", "drift")
+ALL = (
+    "client",
+    "uploads",
+    "serving",
+    "startup",
+    "rollback",
+    "training",
+    "tasks",
+    "language",
+    "preferences",
+    "drift",
+    "gpu",
+)
 
 
 def main(names: list[str]) -> int:
