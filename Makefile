@@ -29,7 +29,7 @@ quickstart: $(VENV)/server.stamp  ## train, deploy, correct and improve a model 
 	@$(BIN)/python examples/quickstart.py $(ARGS)
 
 test: $(VENV)/dev.stamp  ## the whole suite, under 5 minutes on two cores
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(VENV)/dev.stamp  ## format, lint
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check .

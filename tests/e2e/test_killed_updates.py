@@ -9,8 +9,6 @@ from killable import Server, wait_for
 
 from lmaas.types import MLP, CausalLM, Gate, Llama
 
-pytestmark = pytest.mark.xdist_group("killed updates")  # one server for all of them
-
 OPEN = Gate(enabled=False)
 WIDE = MLP(hidden=(1024, 1024))  # an update of it takes seconds, and is killed in its middle within tenths
 KILLED = ["queued", "running", "queued", "running", "succeeded"]

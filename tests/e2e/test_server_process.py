@@ -9,8 +9,6 @@ from killable import Server, wait_for
 
 from lmaas.types import Adam, CausalLM, Checkpoints, Llama
 
-pytestmark = pytest.mark.xdist_group("server process")  # one server for all of them
-
 TAUGHT = [{"prompt": f"{number} is", "completion": (" even", " odd")[number % 2]} for number in range(40)]
 HOW = {
     "architecture": CausalLM(llama=Llama(layers=1, heads=2, width=16, context=512, tokenizer="char")),

@@ -22,8 +22,6 @@ import pytest
 from lmaas_server.app import create_app, server_of
 from lmaas_server.settings import Settings
 
-pytestmark = pytest.mark.xdist_group("workers")  # two processes of pytest would each start the server they share
-
 
 class Pair:
     """A server of two workers, and its processes."""
