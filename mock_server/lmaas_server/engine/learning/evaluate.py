@@ -11,14 +11,6 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from torchmetrics.functional.classification import (
-    multiclass_calibration_error,
-    multiclass_confusion_matrix,
-    multiclass_f1_score,
-    multiclass_precision,
-    multiclass_recall,
-)
-from torchmetrics.functional.regression import mean_absolute_error, mean_squared_error, r2_score
 
 from lmaas_server.engine.bundle import Bundle, load_bundle
 from lmaas_server.engine.data.examples import Examples, Json
@@ -27,6 +19,16 @@ from lmaas_server.engine.data.kinds import check_same_inputs
 from lmaas_server.engine.learning.multilabel import multilabel_figures
 from lmaas_server.engine.learning.scoring import BATCH, outputs_of
 from lmaas_server.engine.learning.setup import learned, relabelled
+from lmaas_server.engine.learning.torch_metrics import (
+    mean_absolute_error,
+    mean_squared_error,
+    multiclass_calibration_error,
+    multiclass_confusion_matrix,
+    multiclass_f1_score,
+    multiclass_precision,
+    multiclass_recall,
+    r2_score,
+)
 from lmaas_server.engine.learning.values import ValueScale
 from lmaas_server.errors import InvalidError
 
