@@ -1,8 +1,8 @@
 """The application behind granian, as a command runs it: bind, serve, drain, stop. Knows no route.
 
-granian's first process supervises and the others serve. What ties them together is here: the others die with the
-first, even if that is killed; a signal ends event streams, which would otherwise be waited for; and when the last
-request is answered the service behind the application is closed.
+granian's first process supervises and the others serve, each on one event loop (`http.loop`). What ties them together
+is here: the others die with the first, even if that is killed; a signal ends event streams, which would otherwise be
+waited for; and when the last request is answered the service behind the application is closed.
 
 One that serves alone holds the data directory itself, and the server ends with it. Of several the first process holds
 it for all of them, and begins another one in place of one that died.
@@ -19,7 +19,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from granian import Granian
 from granian.constants import Interfaces
@@ -27,10 +27,16 @@ from granian.constants import Interfaces
 from lmaas_server.lock import DataDirectoryInUseError, DirectoryLock
 from lmaas_server.settings import Settings
 
+if TYPE_CHECKING:
+    from lmaas_server.http.loop import Loop  # imported by the processes that serve
+
 __all__ = ["PortInUseError", "free_port", "serve"]
 
 _PR_SET_PDEATHSIG = 1
 _POLL_SECONDS = 0.02
+# The loop answers, granian's threads bring requests and others write the log: each waits this long for the interpreter
+# while another computes in it, where Python's own 5 ms would be most of a request's time.
+_SWITCH_SECONDS = 0.0005
 # Beyond the time for draining: what hangs then hangs for good.
 _GRACE_SECONDS = 10.0
 
@@ -82,10 +88,9 @@ def serve(settings: Settings, *, announce: Callable[[str], None]) -> None:
         "lmaas_server",
         address=settings.host,
         port=settings.port,
-        interface=Interfaces.WSGI,
+        interface=Interfaces.RSGI,
         workers=settings.workers,
         respawn_failed_workers=several,
-        blocking_threads=settings.threads,
         backpressure=max(settings.threads * 8, 128),
         workers_kill_timeout=int(settings.drain_seconds + _GRACE_SECONDS),
         log_enabled=False,
@@ -93,7 +98,7 @@ def serve(settings: Settings, *, announce: Callable[[str], None]) -> None:
     )
     supervisor, name = os.getpid(), secrets.token_hex(8)
 
-    def load() -> Callable[..., Any]:
+    def load() -> Loop:
         _die_with(supervisor)
         # The first process's handlers came along and would swallow a signal; granian sets its own once this is loaded.
         for stop in (signal.SIGTERM, signal.SIGINT):
@@ -112,38 +117,41 @@ def serve(settings: Settings, *, announce: Callable[[str], None]) -> None:
             lock.release()
 
 
-def _alone(settings: Settings, announce: Callable[[str], None]) -> Callable[..., Any]:
+def _alone(settings: Settings, announce: Callable[[str], None]) -> Loop:
     """Make the application in the only process that serves."""
     from lmaas_server.app import create_app, server_of
+    from lmaas_server.http.lane import lane_of
+    from lmaas_server.http.loop import Loop
 
     try:
         app = create_app(settings)
     except DataDirectoryInUseError as exc:
         sys.exit(f"lmaas-server: {exc}")
     server_of(app).start()
-    return _served(server_of(app), app.wsgi_app, settings, announce)
+    return _served(server_of(app), Loop(lane_of(app), threads=settings.threads), settings, announce)
 
 
-def _one_of_several(settings: Settings, name: str, announce: Callable[[str], None]) -> Callable[..., Any]:
+def _one_of_several(settings: Settings, name: str, announce: Callable[[str], None]) -> Loop:
     """Make the application in one of several processes, one process after the other."""
     from lmaas_server.app import create_app, server_of
+    from lmaas_server.http.lane import lane_of
+    from lmaas_server.http.loop import Loop
     from lmaas_server.storage.crew import Crew
 
     crew = Crew(settings.data_dir / "crew", server=name)
     with crew.gathering() as first:
         app = create_app(settings, crew=crew)
         server_of(app).start(tidy=first)
-    return _served(server_of(app), app.wsgi_app, settings, announce if first else None)
+    return _served(server_of(app), Loop(lane_of(app), threads=settings.threads), settings, announce if first else None)
 
 
-def _served(
-    server: Server, application: Callable[..., Any], settings: Settings, announce: Callable[[str], None] | None
-) -> Callable[..., Any]:
+def _served(server: Server, application: Loop, settings: Settings, announce: Callable[[str], None] | None) -> Loop:
     """Tie the application to its process."""
     from multiprocessing.util import Finalize
 
     # Runs when granian has answered the last request and its process function returns.
     Finalize(None, server.close, exitpriority=100)
+    sys.setswitchinterval(_SWITCH_SECONDS)
     gc.freeze()
     gc.enable()
     _on_signal(server.drain)

@@ -228,14 +228,14 @@ def test_stats_count_what_was_answered_and_said(deployed, http):
 def test_a_request_under_way_is_answered_though_the_deployment_goes(deployed, http, server, monkeypatch):
     began, go_on, answers = threading.Event(), threading.Event(), []
     predictor = server.predictors.get("blobs@1")
-    real = predictor.predict
+    real = predictor.compute
 
     def slow(*args, **more):
         began.set()
         go_on.wait(10)
         return real(*args, **more)
 
-    monkeypatch.setattr(predictor, "predict", slow)
+    monkeypatch.setattr(predictor, "compute", slow)
     asking = threading.Thread(target=lambda: answers.append(deployed.predict()))
     asking.start()
     assert began.wait(10)

@@ -36,7 +36,7 @@ def test_a_version_that_breaks_is_counted_as_an_error(deployed, server, stats, m
     def broken(*_args, **_more):
         raise RuntimeError("broken")
 
-    monkeypatch.setattr(server.predictors.get("blobs@1"), "answer", broken)
+    monkeypatch.setattr(server.predictors.get("blobs@1"), "compute", broken)
     assert deployed.predict().status_code == 500
     told = stats()
     assert (told["requests"], told["errors"], told["error_rate"]) == (0, 1, 1.0)
@@ -166,7 +166,7 @@ def test_a_version_is_not_blamed_for_requests_that_are_too_many(deployed, server
     def full(*_args, **_more):
         raise UnavailableError("Too many wait.", code="overloaded")
 
-    monkeypatch.setattr(server.predictors.get("blobs@1"), "answer", full)
+    monkeypatch.setattr(server.predictors.get("blobs@1"), "compute", full)
     assert deployed.predict().status_code == 503
     assert stats()["errors"] == 0
 

@@ -21,12 +21,13 @@ from flask import Flask, Request, Response, g, request
 from pydantic import BaseModel
 
 from lmaas_server.chance import random_hex
+from lmaas_server.engine.serving.steps import Steps, finished
 from lmaas_server.errors import UnavailableError
 from lmaas_server.http.auth import ANYBODY, ApiKeys
 from lmaas_server.http.bodies import media_type, read_bytes, read_json, stream_blocks
 from lmaas_server.http.errors import failure_of
 from lmaas_server.http.idempotency import Idempotency, fingerprint_of, request_key_of
-from lmaas_server.http.lane import Lane
+from lmaas_server.http.lane import Lane, Pass
 from lmaas_server.http.limits import RateLimiter
 from lmaas_server.http.metrics import Metrics
 from lmaas_server.http.operation import Answer, Call, Operation, operations_of
@@ -108,8 +109,8 @@ class Gateway:
 
     def answer(
         self, exchange: Exchange, described: Operation, handler: Handler, parameters: Mapping[str, str]
-    ) -> Answer | Response:
-        """Admit, read and do what is asked.
+    ) -> Steps[Answer | Response]:
+        """Admit, read and do what is asked; only a quick operation stops on its way.
 
         Raises:
             Exception: Whatever was wrong; `failure` has the answer to it.
@@ -119,8 +120,10 @@ class Gateway:
         if described.body_kind == "upload":
             with receive(exchange.request, limit=self._max_upload, new_temp=self._new_temp) as upload:
                 fingerprint = fingerprint_of(exchange.request, upload.fingerprint)
-                return self._done(exchange, described, handler, made(body=upload, fingerprint=fingerprint), parameters)
-        return self._done(exchange, described, handler, self._read(exchange.request, described, made), parameters)
+                call = made(body=upload, fingerprint=fingerprint)
+                return (yield from self._done(exchange, described, handler, call, parameters))
+        call = self._read(exchange.request, described, made)
+        return (yield from self._done(exchange, described, handler, call, parameters))
 
     def failure(self, exchange: Exchange, exc: Exception) -> Answer:
         """Return the answer to a request that failed."""
@@ -137,17 +140,15 @@ class Gateway:
 
     def _view(self, described: Operation, handler: Handler) -> Callable[..., Response]:
         def view(**parameters: str) -> Response:
-            return _response(self.answer(g.exchange, described, handler, parameters))
+            return _response(finished(self.answer(g.exchange, described, handler, parameters)))
 
         return view
 
-    def _passer(
-        self, described: Operation, handler: Handler
-    ) -> Callable[[Request, Mapping[str, str]], Answer | Response]:
-        def pass_by(request: Request, parameters: Mapping[str, str]) -> Answer | Response:
+    def _passer(self, described: Operation, handler: Handler) -> Pass:
+        def pass_by(request: Request, parameters: Mapping[str, str]) -> Steps[Answer | Response]:
             exchange = self.begin(request)
             try:
-                answer = self.answer(exchange, described, handler, parameters)
+                answer = yield from self.answer(exchange, described, handler, parameters)
             except Exception as exc:  # noqa: BLE001 - whatever it was is translated at the one table
                 answer = self.failure(exchange, exc)
             if isinstance(answer, Response):
@@ -182,8 +183,10 @@ class Gateway:
 
     def _done(
         self, exchange: Exchange, described: Operation, handler: Handler, call: Call, parameters: Mapping[str, str]
-    ) -> Answer | Response:
+    ) -> Steps[Answer | Response]:
         """Do what was asked, once for each idempotency key."""
+        if described.quick:
+            return _answered((yield from handler(call, **parameters)))
         if call.request_key is None or described.own_replays:
             return _answered(handler(call, **parameters))
         return self._idempotency.answer(

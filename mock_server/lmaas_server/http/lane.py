@@ -12,14 +12,15 @@ from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
 
-from flask import Request, Response
+from flask import Flask, Request, Response
 
+from lmaas_server.engine.serving.steps import Steps, finished
 from lmaas_server.http.operation import Answer, Operation
 
-__all__ = ["Lane"]
+__all__ = ["Application", "Lane", "Pass", "headers_of", "lane_of"]
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
-Pass = Callable[[Request, Mapping[str, str]], Answer | Response]
+Pass = Callable[[Request, Mapping[str, str]], Steps[Answer | Response]]
 
 # What a name may hold: no escape and nothing that Flask would read in another way.
 _NAME = r"(?P<\1>[A-Za-z0-9._@-]+)"
@@ -41,20 +42,34 @@ class Lane:
         pattern = re.compile(re.sub(r"<(\w+)>", _NAME, described.path))
         self._open.append((described.method, pattern.fullmatch, pass_by))
 
+    def find(self, method: str, path: str) -> tuple[Pass, dict[str, str]] | None:
+        """Return what answers a request past Flask, and the names in its path; None for all others."""
+        for its_method, match, pass_by in self._open:
+            if method == its_method and (found := match(path)) is not None:
+                return pass_by, found.groupdict()
+        return None
+
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Answer, or pass on."""
-        for method, match, pass_by in self._open:
-            if environ["REQUEST_METHOD"] != method or environ.get("SCRIPT_NAME"):
-                continue
-            if (found := match(environ["PATH_INFO"])) is not None:
-                answer = pass_by(Request(environ, populate_request=False), found.groupdict())
-                if isinstance(answer, Response):
-                    return answer(environ, start_response)
-                return _sent(answer, start_response)
-        return self._beyond(environ, start_response)
+        found = None if environ.get("SCRIPT_NAME") else self.find(environ["REQUEST_METHOD"], environ["PATH_INFO"])
+        if found is None:
+            return self._beyond(environ, start_response)
+        pass_by, names = found
+        answer = finished(pass_by(Request(environ, populate_request=False), names))
+        if isinstance(answer, Response):
+            return answer(environ, start_response)
+        start_response(_STATUS[answer.status], headers_of(answer))
+        return [answer.body]
 
 
-def _sent(answer: Answer, start_response: Callable[..., Any]) -> Iterable[bytes]:
-    headers = [("content-type", answer.media), ("content-length", str(len(answer.body))), *answer.headers.items()]
-    start_response(_STATUS[answer.status], headers)
-    return [answer.body]
+def lane_of(app: Flask) -> Lane:
+    """Return the lane that a gateway has laid beside an application."""
+    lane: object = app.wsgi_app
+    if not isinstance(lane, Lane):
+        raise TypeError(f"{app!r} has no lane; a gateway lays it")
+    return lane
+
+
+def headers_of(answer: Answer) -> list[tuple[str, str]]:
+    """Return the headers of an answer as they go over the wire."""
+    return [("content-type", answer.media), ("content-length", str(len(answer.body))), *answer.headers.items()]

@@ -49,7 +49,10 @@ class Operation:
     own_replays: bool = False
     """The service itself keeps a repeated request from being done twice."""
     quick: bool = False
-    """Asked so often that Flask's own work for a request would show: requests go past it (`http.lane`)."""
+    """Asked so often that Flask's own work for a request would show: requests go past it (`http.lane`).
+
+    Its handler answers in steps (`engine.serving.steps`).
+    """
 
     @property
     def mutates(self) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from lmaas.types import Deleted, Prediction, PredictionParameters, PredictionRequest
+from lmaas_server.engine.serving.steps import Steps
 from lmaas_server.errors import InvalidError, ServiceError
 from lmaas_server.http.bodies import JSON_TYPE, NPY_TYPE
 from lmaas_server.http.gateway import dumped
@@ -61,7 +62,7 @@ class PredictionRoutes:
         own_replays=True,
         quick=True,
     )
-    def create(self, call: Call, deployment: str) -> Any:
+    def create(self, call: Call, deployment: str) -> Steps[Any]:
         """Predict rows; a bad row has an error in its place and its neighbours are answered.
 
         With `Accept: application/x-npy` the answer is a float32 array of probabilities (rows, classes) or of values,
@@ -72,7 +73,7 @@ class PredictionRoutes:
         asked = _from_npy(call) if call.media == NPY_TYPE else _from_json(call)
         if _EVENT_STREAM in call.accept:
             return self._streamed(self._predicting.stream(deployment, asked))
-        answer = self._predicting.predict(deployment, asked)
+        answer = yield from self._predicting.predict(deployment, asked)
         headers = dict(REPLAYED) if answer.replayed else {}
         if answer.array is not None:
             headers |= {"x-lmaas-prediction": answer.id, "x-lmaas-model": answer.model}

@@ -2,8 +2,8 @@
 
     route -> version -> predictor, with the rows of other requests -> outputs -> log (in the background) -> answer
 
-What is done for each request by itself is done in its thread; only what the network computes may be computed together
-(`engine.serving.batching`).
+An answer is given in steps (`engine.serving.steps`): what the network computes may be computed together with what
+others ask, and all else is done for each request by itself.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from dataclasses import replace
 from functools import partial
 from time import perf_counter
 
+from lmaas_server.engine.serving.batching import Batcher
+from lmaas_server.engine.serving.steps import LENGTHY, Steps, Together, finished
 from lmaas_server.errors import InvalidError, MissingError, ServiceError, UnavailableError
 from lmaas_server.records import Json, PageRequest, PredictionRecord, new_id
 from lmaas_server.services.answers import Asked, Predicted
@@ -20,7 +22,7 @@ from lmaas_server.services.batching import Batchers
 from lmaas_server.services.npy import Array
 from lmaas_server.services.observing import Observer
 from lmaas_server.services.prediction_log import PredictionLog
-from lmaas_server.services.predictors import Predictors
+from lmaas_server.services.predictors import ByRows, Predictors
 from lmaas_server.services.replays import RecentAnswers, key_reused
 from lmaas_server.services.routing import Route, RoutingTable, check_ready
 from lmaas_server.services.shadowing import Shadows
@@ -32,11 +34,6 @@ __all__ = ["PredictingService"]
 # Codes of a row that is not of the model's shape: when every row has one, the request as a whole is wrong.
 _MISSHAPEN = {"shape_mismatch", "input_invalid"}
 _UNANSWERABLE = _MISSHAPEN | {"prompt_too_long", "row_invalid", "text_empty"}
-
-
-Compute = Callable[[Array], Array]
-Run = Callable[[Compute, Array], Array]
-"""How rows are computed: by themselves, or with those of others."""
 
 
 class PredictingService:
@@ -67,7 +64,7 @@ class PredictingService:
     def __repr__(self) -> str:
         return f"PredictingService({self._routes!r}, {self._predictors!r})"
 
-    def predict(self, deployment: str, asked: Asked) -> Predicted:
+    def predict(self, deployment: str, asked: Asked) -> Steps[Predicted]:
         """Answer every row, once for each request key.
 
         Raises:
@@ -77,12 +74,12 @@ class PredictingService:
             InvalidError: `shape_mismatch`: no row has the model's shape.
         """
         if asked.request_key is None:
-            return self._answer(deployment, new_id("pred"), asked)
+            return (yield from self._answer(deployment, new_id("pred"), asked))
         id = new_id("pred", asked.request_key)
         if (known := self._recent.begin(id, asked.fingerprint)) is not None:
             return replace(known, replayed=True)
         try:
-            answer = self._logged(id, asked) or self._answer(deployment, id, asked)
+            answer = (yield from self._logged(id, asked)) or (yield from self._answer(deployment, id, asked))
         except BaseException:
             self._recent.abandon(id)
             raise
@@ -100,7 +97,7 @@ class PredictingService:
             return self._begun(deployment, id, asked)
         known = self._recent.begin(id, asked.fingerprint)
         try:
-            known = known or self._logged(id, asked)
+            known = known or finished(self._logged(id, asked))
             if known is None:
                 return self._begun(deployment, id, asked)
         except BaseException:
@@ -126,13 +123,13 @@ class PredictingService:
         self._log.flush()
         return self._storage.predictions.page(page, deployment=deployment)
 
-    def _answer(self, deployment: str, id: str, asked: Asked) -> Predicted:
+    def _answer(self, deployment: str, id: str, asked: Asked) -> Steps[Predicted]:
         route = self._routes.get(deployment)
         check_ready(route)
         model = route.choose(asked.user or asked.request_id or id)
         began, role = perf_counter(), route.roles[model]
         try:
-            outputs, array = self._compute(model, asked, self._batchers.of(route.record, model).run)
+            outputs, array = yield from self._outputs(route, model, asked)
         except Exception as exc:
             self._blame(deployment, model, role, exc)
             raise
@@ -193,22 +190,21 @@ class PredictingService:
             self._recent.finish(id, answer, size=answer.size)
         return answer
 
-    def _compute(self, model: str, asked: Asked, run: Run) -> tuple[list[Json], Array | None]:
-        predictor = self._predictors.get(model)
-
-        def compute(rows: Array) -> Array:
-            return run(predictor.compute, rows)
-
-        if asked.as_array:
-            array, errors = predictor.arrays(asked.rows, compute=compute)
-            outputs = _outputs_of(array, errors)
+    def _outputs(self, route: Route, model: str, asked: Asked) -> Steps[tuple[list[Json], Array | None]]:
+        if (predictor := self._predictors.loaded(model)) is None:
+            yield LENGTHY
+            predictor = self._predictors.get(model)
+        if (by_rows := predictor.by_rows) is None:
+            yield LENGTHY
+            if asked.as_array:
+                predictor.arrays(asked.rows)  # refuses
+            outputs, array = predictor.answer(asked.rows, asked.parameters), None
         else:
-            array = None
-            outputs = predictor.answer(asked.rows, asked.parameters, compute=compute)
+            outputs, array = yield from _computed(by_rows, self._batchers.of(route.record, model), asked)
         _refuse_if_all_misshapen(outputs)
         return outputs, array
 
-    def _logged(self, id: str, asked: Asked) -> Predicted | None:
+    def _logged(self, id: str, asked: Asked) -> Steps[Predicted | None]:
         """Return an earlier answer from the log: the key may be older than this process, or than its memory."""
         record = self._storage.predictions.get(id)
         if record is None:
@@ -216,7 +212,10 @@ class PredictingService:
         if record.inputs != asked.raw or record.inputs_type != asked.media:
             raise key_reused()
         # The same version gives the same bits again; the log keeps no array.
-        array = self._compute(record.model, asked, _alone)[1] if asked.as_array else None
+        array = None
+        if asked.as_array:
+            yield LENGTHY
+            array, _ = self._predictors.get(record.model).arrays(asked.rows)
         return Predicted(
             id=id,
             deployment=record.deployment,
@@ -228,8 +227,17 @@ class PredictingService:
         )
 
 
-def _alone(compute: Compute, rows: Array) -> Array:
-    return compute(rows)
+def _computed(by_rows: ByRows, batcher: Batcher, asked: Asked) -> Steps[tuple[list[Json], Array | None]]:
+    parameters = asked.parameters
+    if not asked.as_array:
+        by_rows.check(parameters)
+    rows, errors = by_rows.rows(asked.rows)
+    found = yield Together(batcher, by_rows.compute, rows)
+    if asked.as_array:
+        array = by_rows.array(found, errors)
+        return _outputs_of(array, errors), array
+    outputs = by_rows.outputs(found, errors, top_k=parameters.top_k, probabilities=parameters.probabilities)
+    return outputs, None
 
 
 def _record(answer: Predicted, asked: Asked) -> PredictionRecord:

@@ -15,7 +15,28 @@ from lmaas_server.services.npy import Array
 from lmaas_server.services.streaming import Text
 from lmaas_server.storage import Artifacts, Storage
 
-__all__ = ["Predictor", "Predictors", "loader_of"]
+__all__ = ["ByRows", "Predictor", "Predictors", "loader_of"]
+
+
+class ByRows(Protocol):
+    """How a model answers whose rows may be computed with those of other requests; `engine` says more."""
+
+    def check(self, parameters: PredictionParameters) -> None:
+        """Refuse parameters that are not for this model."""
+
+    def rows(self, inputs: Sequence[Any] | Array) -> tuple[Array, dict[int, ServiceError]]:
+        """Rows as `compute` takes them, and the errors of those that are bad."""
+
+    def compute(self, rows: Array) -> Array:
+        """What the network says of checked rows: the part of the work that can be done for several requests at once."""
+
+    def outputs(
+        self, found: Array, errors: dict[int, ServiceError], *, top_k: int | None = None, probabilities: bool = False
+    ) -> list[Json]:
+        """One output per row, of what was computed."""
+
+    def array(self, found: Array, errors: dict[int, ServiceError]) -> Array:
+        """The same as one array, as `Predictor.arrays` gives it."""
 
 
 class Predictor(Protocol):
@@ -29,17 +50,12 @@ class Predictor(Protocol):
     def classes(self) -> Sequence[int | str]:
         """What the columns of `arrays` stand for; none of values and texts."""
 
-    def answer(
-        self,
-        rows: Sequence[Any] | Array,
-        parameters: PredictionParameters,
-        *,
-        compute: Callable[[Array], Array] | None = None,
-    ) -> list[Json]:
-        """One output per row; a bad row has an error in its place. `compute` is called in place of `self.compute`."""
+    @property
+    def by_rows(self) -> ByRows | None:
+        """The parts of `answer` and `arrays`, where rows are computed at once; None where texts are written."""
 
-    def compute(self, rows: Array) -> Array:
-        """What the network says of checked rows: the part of the work that can be done for several requests at once."""
+    def answer(self, rows: Sequence[Any] | Array, parameters: PredictionParameters) -> list[Json]:
+        """One output per row; a bad row has an error in its place."""
 
     def stream(self, rows: Sequence[Any] | Array, parameters: PredictionParameters) -> Sequence[Text]:
         """A text for each row, to be read as it is written; a model of anything else refuses."""
@@ -47,9 +63,7 @@ class Predictor(Protocol):
     def output(self, text: Any) -> Json:
         """Wait for the end of a text that `stream` gave and return the output of its row."""
 
-    def arrays(
-        self, rows: Sequence[Any] | Array, *, compute: Callable[[Array], Array] | None = None
-    ) -> tuple[Array, dict[int, ServiceError]]:
+    def arrays(self, rows: Sequence[Any] | Array) -> tuple[Array, dict[int, ServiceError]]:
         """Probabilities (rows, classes) or values, float32; NaN in the rows that have an error."""
 
     def warm(self) -> None:
@@ -96,10 +110,9 @@ class Predictors:
             MissingError: `model_not_found`, the version is gone.
             ConflictError: `model_unusable`, its files cannot be read; `device_missing`, there is no such GPU.
         """
+        if (known := self.loaded(model)) is not None:
+            return known
         with self._lock:
-            if (known := self._loaded.get(model)) is not None:
-                self._loaded.move_to_end(model)
-                return known
             loading = self._loading.setdefault(model, threading.Lock())
         with loading:
             with self._lock:
@@ -115,6 +128,13 @@ class Predictors:
         for listener in self._listeners:
             listener(model)
         return predictor
+
+    def loaded(self, model: str) -> Predictor | None:
+        """Return the predictor of a version if it is in memory; it counts as used."""
+        with self._lock:
+            if (known := self._loaded.get(model)) is not None:
+                self._loaded.move_to_end(model)
+        return known
 
     def has_room(self, bytes: int) -> bool:
         """Whether a version of that size can be loaded and no other has to go."""

@@ -2,7 +2,8 @@
 
 There is no thread of its own, so nothing is handed over where nobody else is there. Who comes while nobody computes
 does so at once, in the calling thread. Who comes while somebody does stands in line; the next to compute is the first
-in line and takes along who stands behind, up to `max_rows`. A batch is thus as large as the load makes it.
+in line and takes along who stands behind, up to `max_rows`. A batch is thus as large as the load makes it. Who has
+several callers at hand already, as an event loop has, computes them `together` and stands in no line.
 
 Waiting for more pays where the next row is due sooner than what a batch costs beside its rows, as measured: then a
 batch is held open for that long at most, and never longer than `max_delay`.
@@ -15,7 +16,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from lmaas_server.engine.data.examples import Array
@@ -28,6 +29,7 @@ Compute = Callable[[Array], Array]
 
 _HEAVY_SECONDS = 0.002
 """A batch of this and more lets other threads run all the while, so that more cores than one are of use."""
+_LIGHT_SECONDS = 0.001
 _GAP_MEMORY = 0.9
 
 
@@ -104,10 +106,38 @@ class Batcher:
             self._stand(caller)
         if caller.leads:
             self._lead(compute, caller)
-        if caller.error is not None:
-            raise caller.error
-        assert caller.found is not None  # noqa: S101 - whoever was served has one or the other
-        return caller.found
+        answer = _answer_to(caller)
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+    def is_light(self, rows: int) -> bool:
+        """Whether so many rows are known to be computed in less time than is worth a thread of their own."""
+        quickest = self.costs.quickest
+        return quickest is not None and quickest * rows < _LIGHT_SECONDS
+
+    def check_room(self, callers: int) -> None:
+        """Refuse one more caller where so many wait already to be computed `together`.
+
+        Raises:
+            UnavailableError: `overloaded`.
+        """
+        if callers > self.limits.max_callers:
+            raise _overloaded(callers, retry_after=max(self.costs.of(callers) or 0.0, 0.05))
+
+    def together(self, compute: Compute, asked: Sequence[Array]) -> list[Array | BaseException]:
+        """Return for the rows of each caller what `compute` says of them, or what it raised on them.
+
+        They are computed in their order and in the calling thread, in batches of up to `max_rows`.
+        """
+        callers = deque(_Caller(rows) for rows in asked)
+        served: list[_Caller] = []
+        while callers:
+            batch = [callers.popleft()]
+            _take_along(batch, callers, len(batch[0].rows), self.limits.max_rows)
+            self._serve(compute, batch)
+            served += batch
+        return [_answer_to(caller) for caller in served]
 
     def _note_arrival(self) -> None:
         now = self._clock()
@@ -191,12 +221,9 @@ class Batcher:
 
     def _take(self, batch: list[_Caller], rows: int) -> int:
         """Move callers from the head of the line into the batch; return its rows. Nobody is passed over."""
-        while self._line and rows + len(self._line[0].rows) <= self.limits.max_rows and _alike(batch, self._line[0]):
-            caller = self._line.popleft()
-            self._rows_in_line -= len(caller.rows)
-            batch.append(caller)
-            rows += len(caller.rows)
-        return rows
+        taken = _take_along(batch, self._line, rows, self.limits.max_rows)
+        self._rows_in_line -= taken - rows
+        return taken
 
     def _serve(self, compute: Compute, batch: list[_Caller]) -> None:
         import numpy as np  # late: a server without models needs none of it
@@ -222,6 +249,19 @@ class Batcher:
             part = found[at : at + len(caller.rows)]
             caller.found = part if len(batch) == 1 else part.copy()
             at += len(caller.rows)
+
+
+def _take_along(batch: list[_Caller], line: deque[_Caller], rows: int, most: int) -> int:
+    while line and rows + len(line[0].rows) <= most and _alike(batch, line[0]):
+        batch.append(line.popleft())
+        rows += len(batch[-1].rows)
+    return rows
+
+
+def _answer_to(caller: _Caller) -> Array | BaseException:
+    answer = caller.found if caller.error is None else caller.error
+    assert answer is not None  # noqa: S101 - whoever was served has one or the other
+    return answer
 
 
 def _alike(batch: list[_Caller], other: _Caller) -> bool:

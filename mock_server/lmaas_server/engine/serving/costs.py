@@ -16,12 +16,16 @@ class Costs:
         self.fixed: float | None = None
         """Seconds that a batch takes beside its rows; None until batches of two sizes were seen."""
         self.per_row: float | None = None
+        self.quickest: float | None = None
+        """Seconds for each row of the quickest batch, lately: what the work takes, whoever else has the cores."""
 
     def __repr__(self) -> str:
         return f"Costs(fixed={self.fixed}, per_row={self.per_row})"
 
     def add(self, rows: int, seconds: float) -> None:
         """Take note of one batch."""
+        each = seconds / rows
+        self.quickest = each if self.quickest is None else min(each, self.quickest / _MEMORY)
         self._weight = self._weight * _MEMORY + 1
         self._rows = self._rows * _MEMORY + rows
         self._seconds = self._seconds * _MEMORY + seconds

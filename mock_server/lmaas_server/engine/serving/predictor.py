@@ -6,7 +6,7 @@ A Predictor is read-only once loaded, so any number of threads may share it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -27,9 +27,6 @@ from lmaas_server.errors import InvalidError, ServiceError
 MAX_BATCH = 1024
 """Rows that go through the network at once; more are cut, so that memory follows the model and not the request."""
 
-
-Compute = Callable[[Array], Array]
-"""Checked rows -> what the network says of them, (rows, outputs)."""
 
 _HALF = 0.5
 _PARAMETERS = {"top_k", "probabilities"}
@@ -65,10 +62,22 @@ class Predictor:
         rows: dict[str, Any] = {"text": ["warm"], "audio": [[0]]}
         self.predict(rows.get(self.input["kind"]) or np.zeros((1, *self.input["shape"]), dtype=np.uint8))
 
-    def answer(
-        self, inputs: Array | Sequence[Any], parameters: PredictionParameters, *, compute: Compute | None = None
-    ) -> list[Json]:
+    @property
+    def by_rows(self) -> Predictor:
+        """Itself: what it does for each request is apart from `compute`, which may be done for several at once."""
+        return self
+
+    def answer(self, inputs: Array | Sequence[Any], parameters: PredictionParameters) -> list[Json]:
         """Return one output per row, as `predict` does.
+
+        Raises:
+            InvalidError: `parameter_mismatch`: a parameter is for texts.
+        """
+        self.check(parameters)
+        return self.predict(inputs, top_k=parameters.top_k, probabilities=parameters.probabilities)
+
+    def check(self, parameters: PredictionParameters) -> None:
+        """Refuse what is not for this model.
 
         Raises:
             InvalidError: `parameter_mismatch`: a parameter is for texts.
@@ -80,7 +89,6 @@ class Predictor:
                 code="parameter_mismatch",
                 param=f"parameters.{name}",
             )
-        return self.predict(inputs, top_k=parameters.top_k, probabilities=parameters.probabilities, compute=compute)
 
     def stream(self, inputs: object, parameters: object) -> NoReturn:  # noqa: ARG002 - every predictor has it
         """Refuse: what is not written word by word cannot be read so."""
@@ -100,7 +108,6 @@ class Predictor:
         *,
         top_k: int | None = None,
         probabilities: bool = False,
-        compute: Compute | None = None,
     ) -> list[Json]:
         """Return one output per row.
 
@@ -110,12 +117,19 @@ class Predictor:
             inputs: an array of (rows, *shape) or a list of rows as JSON brings them.
             top_k: add the k likeliest classes with their scores.
             probabilities: add the probability of every class.
-            compute: called in place of `compute`; it may put the rows of several callers together.
         """
-        rows, errors = rows_from_json(inputs, self.input)
-        if not len(rows):
-            return []
-        found = _finite((compute or self.compute)(rows), errors)  # (rows, outputs)
+        rows, errors = self.rows(inputs)
+        return self.outputs(self.compute(rows), errors, top_k=top_k, probabilities=probabilities) if len(rows) else []
+
+    def rows(self, inputs: Array | Sequence[Any]) -> tuple[Array, dict[int, ServiceError]]:
+        """Return the rows as `compute` takes them, and the errors of those that are bad."""
+        return rows_from_json(inputs, self.input)
+
+    def outputs(
+        self, found: Array, errors: dict[int, ServiceError], *, top_k: int | None = None, probabilities: bool = False
+    ) -> list[Json]:
+        """Return one output per row, as `predict` does, of what `compute` has said of the rows."""
+        found = _finite(found, errors)  # (rows, outputs)
         if self.scale:
             answers = self._values(found)
         elif self._multiple:
@@ -126,20 +140,22 @@ class Predictor:
             answers[index] = {"error": {"code": error.code, "message": error.message}}
         return answers
 
-    def arrays(
-        self, inputs: Array | Sequence[Any], *, compute: Compute | None = None
-    ) -> tuple[Array, dict[int, ServiceError]]:
-        """Return the answers as one array, and the errors of the rows that are bad.
+    def arrays(self, inputs: Array | Sequence[Any]) -> tuple[Array, dict[int, ServiceError]]:
+        """Return the answers as one array, and the errors of the rows that are bad."""
+        rows, errors = self.rows(inputs)
+        return self.array(self.compute(rows), errors), errors
+
+    def array(self, found: Array, errors: dict[int, ServiceError]) -> Array:
+        """Return what `compute` has said of the rows as an answer, and note among the errors what overflowed.
 
         Returns:
             Probabilities of shape (rows, classes) or values of shape (rows, *shape), float32; NaN where a row is bad.
         """
-        rows, errors = rows_from_json(inputs, self.input)
-        array = _finite((compute or self.compute)(rows), errors)
+        array = _finite(found, errors)
         if errors:
             array = array.copy()  # it may lie in that of several callers
             array[list(errors)] = np.nan
-        return array[:, 0] if self.scale and not self.target["shape"] else array, errors
+        return array[:, 0] if self.scale and not self.target["shape"] else array
 
     @torch.inference_mode()
     def compute(self, rows: Array) -> Array:

@@ -65,13 +65,11 @@ class TextPredictor:
         """Write one token, so that the first real one meets allocated memory and chosen kernels."""
         self.answer([{"prompt": "a"}], PredictionParameters(max_tokens=1, temperature=0.0))
 
-    def answer(
-        self,
-        rows: Array | Sequence[Any],
-        parameters: PredictionParameters,
-        *,
-        compute: object = None,  # noqa: ARG002 - texts are written together word by word, not computed at once
-    ) -> list[Json]:
+    @property
+    def by_rows(self) -> None:
+        """None: texts are written together word by word, not computed at once."""
+
+    def answer(self, rows: Array | Sequence[Any], parameters: PredictionParameters) -> list[Json]:
         """Return one output per row, written together: `{text, finish_reason, ...}`, or `{error: {code, message}}`.
 
         Raises:
@@ -119,7 +117,7 @@ class TextPredictor:
         """Return one output per row, as `answer` does with every other parameter left out."""
         return self.answer(rows, PredictionParameters(top_k=top_k, probabilities=probabilities))
 
-    def arrays(self, rows: object, *, compute: object = None) -> NoReturn:  # noqa: ARG002 - every predictor has it
+    def arrays(self, rows: object) -> NoReturn:  # noqa: ARG002 - every predictor has it
         """Refuse: texts are no numbers."""
         raise InvalidError(
             "a language model answers with texts; ask for application/json", code="no_arrays", param="accept"

@@ -1,0 +1,173 @@
+"""A WSGI application asked from an event loop: bodies go in and answers go out piece by piece. Knows no route.
+
+The application runs in a thread. What comes of a request's body is held for it up to a bound; then the client waits.
+An answer whose length is known goes out whole, a file is sent by granian itself, and every piece of a stream goes out
+as soon as it is there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import re
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
+
+from lmaas_server.http.lane import Application
+from lmaas_server.http.rsgi import HTTPProtocol, ProtocolClosed, Scope, environ_of
+
+__all__ = ["Bridge", "Inflow"]
+
+_MOST_HELD = 1 << 20
+"""Bytes of one body that wait for the application."""
+_END = memoryview(b"")
+_RANGE = re.compile(r"bytes (\d+)-(\d+)/")
+_BODILESS = {204, 304}
+
+
+class Inflow(io.RawIOBase):
+    """A body as the application reads it, filled by the loop once the first read has asked for it.
+
+    Not before: who wrote `Expect: 100-continue` sends nothing to a request that is refused by its head.
+    """
+
+    def __init__(self, protocol: HTTPProtocol, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__()
+        self._protocol = protocol
+        self._loop = loop
+        self._changed = threading.Condition()
+        self._pieces: deque[memoryview] = deque()
+        self._held = 0
+        self._ended = False
+        self._room = asyncio.Event()
+        self._filling: asyncio.Task[None] | None = None
+        self._asked = False
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Wait for so many bytes, or for all, and return them; fewer where the body ends."""
+        pieces: list[memoryview] = []
+        while size and (piece := self._take(size)):
+            pieces.append(piece)
+            size -= len(piece) if size > 0 else 0
+        return b"".join(pieces)
+
+    def _take(self, most: int) -> memoryview:
+        """Wait until something is there and return up to so many bytes of it; nothing at the end."""
+        with self._changed:
+            if not self._asked:
+                self._asked = True
+                self._loop.call_soon_threadsafe(self._begin)
+            self._changed.wait_for(lambda: self._pieces or self._ended)
+            if not self._pieces:
+                return _END
+            piece = self._pieces.popleft()
+            if 0 < most < len(piece):
+                self._pieces.appendleft(piece[most:])
+                piece = piece[:most]
+            was_full = self._held >= _MOST_HELD
+            self._held -= len(piece)
+            if was_full and self._held < _MOST_HELD:
+                self._loop.call_soon_threadsafe(self._room.set)
+        return piece
+
+    def stop(self) -> None:
+        """Take no more of the body; from the loop."""
+        if self._filling is not None:
+            self._filling.cancel()
+
+    def _begin(self) -> None:
+        self._filling = self._loop.create_task(self._fill())
+
+    async def _fill(self) -> None:
+        try:
+            async for piece in self._protocol:
+                if not piece:  # the end, or where it broke off: its reader knows the length
+                    break
+                with self._changed:
+                    self._pieces.append(memoryview(piece))
+                    self._held += len(piece)
+                    self._room.clear()
+                    self._changed.notify()
+                    full = self._held >= _MOST_HELD
+                if full:
+                    await self._room.wait()
+        finally:
+            with self._changed:
+                self._ended = True
+                self._changed.notify()
+
+
+class Bridge:
+    """One request on its way through the application and back."""
+
+    def __init__(self, scope: Scope, protocol: HTTPProtocol, loop: asyncio.AbstractEventLoop) -> None:
+        self._protocol = protocol
+        self._bodiless = scope.method == "HEAD"
+        self._inflow = Inflow(protocol, loop)
+        self._environ = environ_of(scope, self._inflow)
+        self._environ["wsgi.file_wrapper"] = self._wrapped
+        self._status = 500
+        self._headers: list[tuple[str, str]] = []
+        self._file: Path | None = None
+
+    def run(self, application: Application) -> None:
+        """Ask the application and send what it says; in a thread, until all of it is sent or nobody listens."""
+        pieces = application(self._environ, self._start)
+        try:
+            with suppress(ProtocolClosed):
+                self._send(pieces)
+        finally:
+            if (close := getattr(pieces, "close", None)) is not None:
+                close()
+
+    def end(self) -> None:
+        """Let go of what is left of the request; from the loop."""
+        self._inflow.stop()
+
+    def _start(self, status: str, headers: list[tuple[str, str]], _: object = None) -> Callable[[bytes], None]:
+        self._status = int(status[:3])
+        self._headers = [(name.lower(), value) for name, value in headers]
+        return _refuse_write
+
+    def _wrapped(self, file: IO[bytes], size: int = 8192) -> Iterable[bytes]:
+        """Remember which file is sent: granian reads it at the speed of the client, and holds none of it."""
+        from werkzeug.wsgi import FileWrapper
+
+        self._file = Path(file.name)
+        return FileWrapper(file, size)
+
+    def _send(self, pieces: Iterable[bytes]) -> None:
+        status, headers = self._status, self._headers
+        known = dict(headers)
+        if self._bodiless or status in _BODILESS:
+            self._protocol.response_empty(status, headers)
+        elif self._file is not None and status in {200, 206}:
+            self._send_file(self._file, known.get("content-range"))
+        elif "content-length" in known:
+            self._protocol.response_bytes(status, headers, b"".join(pieces))
+        else:
+            transport = self._protocol.response_stream(status, headers)
+            for piece in pieces:
+                # Done when it returns; what is awaited is only whether the client has gone.
+                next(iter(transport.send_bytes(piece).__await__()), None)
+
+    def _send_file(self, file: Path, part: str | None) -> None:
+        if part is None:
+            self._protocol.response_file(self._status, self._headers, str(file))
+            return
+        found = _RANGE.match(part)
+        assert found is not None  # noqa: S101 - our own header
+        first, last = (int(number) for number in found.groups())
+        self._protocol.response_file_range(self._status, self._headers, str(file), first, last + 1)
+
+
+def _refuse_write(_: bytes) -> None:
+    raise NotImplementedError("an application gives its pieces back, it does not write them")
