@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from job_world import PARTS
 
-from lmaas_server.jobs.processes import ForkServer
+from lmaas_server.jobs.processes import SPINS, ForkServer
 from lmaas_server.jobs.protocol import Exited, Failed, Message
 
 
@@ -57,16 +57,15 @@ def test_processes_are_of_a_group_that_the_terminal_does_not_interrupt(bare_fork
     process.close()
 
 
-@pytest.mark.parametrize(("given", "policy"), [(None, "passive"), ("active", "active")])
-def test_threads_of_a_job_sleep_while_they_wait_unless_the_environment_says_otherwise(
-    given, policy, tmp_path, monkeypatch
-):
-    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+@pytest.mark.parametrize(("given", "spins"), [("", SPINS), ("GOMP_SPINCOUNT", "7"), ("OMP_WAIT_POLICY", None)])
+def test_threads_of_a_job_spin_briefly_unless_the_environment_says_otherwise(given, spins, tmp_path, monkeypatch):
+    for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
+        monkeypatch.delenv(name, raising=False)
     if given:
-        monkeypatch.setenv("OMP_WAIT_POLICY", given)
+        monkeypatch.setenv(given, "7")
     forks = ForkServer(preload=["scripted_work"])
     process, messages = running(forks, tmp_path, "pid")
-    assert next(messages).data["waiting"] == policy
+    assert next(messages).data["spins"] == spins
     process.close()
     forks.close()
 

@@ -8,8 +8,15 @@ cores, milliseconds a step, by threads that spin while they wait for each other:
     64-64-64-10, 32 rows    (0.3 M)           0.33          0.35                  9 to 114
     784-512-512-10, 128 rows (86 M)            6.4           4.1                 47 to 320
 
-So those of jobs sleep instead (OMP_WAIT_POLICY=passive, in `processes`). The larger of the two in turn beside other
-work (load 9 to 11), median of 102 steps: spinning 193 ms, sleeping 6.9, one thread 27.
+So those of jobs spin a hundredth as long before they sleep (`processes.SPINS`). The larger of the two again, by how
+often they look before they sleep; the first row with the cores to themselves (median of 3), the others of 54 and 102
+steps in turn beside other work, and one thread beside it:
+
+                       300,000 (libgomp's)   10,000   3,000   1,000   0 (passive)   1 thread
+    quiet                          4.2         6.6     6.1      -         7.0          6.6
+    best of the three              3.9         4.6     4.9      -         5.5
+    load 6 to 7                     45          35      11     8.2        6.5           13
+    load 9 to 11                   193          74      17     8.5        6.9           27
 """
 
 from __future__ import annotations

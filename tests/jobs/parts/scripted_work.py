@@ -36,8 +36,8 @@ class Script:
         yield Message("info", text)
 
     def pid(self):
-        main, waiting = sys.modules["__main__"].__file__, os.environ.get("OMP_WAIT_POLICY")
-        said = {"pid": os.getpid(), "group": os.getpgid(0), "main": main, "waiting": waiting}
+        main, spins = sys.modules["__main__"].__file__, os.environ.get("GOMP_SPINCOUNT")
+        said = {"pid": os.getpid(), "group": os.getpgid(0), "main": main, "spins": spins}
         yield Message("info", "pid", said)
 
     def step(self, step, steps):
