@@ -82,6 +82,26 @@ def test_so_many_items_start_one_update_which_says_why(steward):
     assert "4 new items of feedback, and the policy asks for 3" in event["message"]
 
 
+def test_a_start_that_was_not_told_because_the_server_was_killed_is_told_by_the_next_one(steward, monkeypatch):
+    def killed(*_, **__):
+        raise SystemExit
+
+    steward.policy(min_feedback=3)
+    steward.say(3)
+    with monkeypatch.context() as patch:
+        patch.setattr(steward.server.storage.deployment_events, "add", killed)
+        with pytest.raises(SystemExit):
+            steward.server.steward.look_at_all()
+    steward.policy(every_seconds=60)
+    (job,) = steward.look()
+    (event,) = steward.events()
+    assert (event["data"]["job"], event["data"]["status"]) == (job["id"], "queued")
+    assert event["message"] == f"{job['id']} was started because there were 3 new items of feedback."
+    steward.end()
+    steward.look()
+    assert [event["data"]["status"] for event in steward.events()] == ["queued", "succeeded"]
+
+
 def test_without_a_policy_nothing_starts(steward):
     steward.say(50)
     assert steward.look() == []

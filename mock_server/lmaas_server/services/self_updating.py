@@ -32,7 +32,8 @@ class SelfUpdates:
         self._storage = storage
         self._updating = updating
         self._clock = clock
-        self._told: dict[str, str] = {}
+        self._begun: dict[str, str] = {}
+        self._ended: dict[str, str] = {}
 
     def __repr__(self) -> str:
         return f"SelfUpdates({self._storage!r})"
@@ -43,6 +44,8 @@ class SelfUpdates:
         if policy is None:
             return None
         newest = self._storage.jobs.last_update(record.name, since=record.created_at)
+        if newest is not None and newest.trigger is not None:
+            self._tell_begin(newest, policy)  # whoever asked for it may have been killed before it told
         if newest is not None and newest.status not in ENDED:
             return None  # its end is a reason to look again: what is due by then makes one update
         if newest is not None and newest.trigger is not None:
@@ -115,17 +118,21 @@ class SelfUpdates:
             data = {"cause": trigger.cause, "error": {"code": exc.code, "message": exc.message}}
             self._tell(record.name, message, data, key=f"{key}\0{exc.code}\0{champion.id}", level="error")
             return
-        self._tell(
-            record.name,
-            f"{job.id} was started {_reason(policy, why)}.",
-            {"job": job.id, "status": "queued", **why.document()},
-            key=job.id,
-        )
+        self._tell_begin(job, policy)
+
+    def _tell_begin(self, job: JobRecord, policy: UpdatePolicySpec) -> None:
+        """Tell that an update was started and why, once."""
+        name, why = job.deployment or "", Trigger.read(job.trigger or {})
+        if self._begun.get(name) == job.id:
+            return
+        message = f"{job.id} was started {_reason(policy, why)}."
+        self._tell(name, message, {"job": job.id, "status": "queued", **why.document()}, key=job.id)
+        self._begun[name] = job.id
 
     def _tell_end(self, job: JobRecord) -> None:
         """Tell what came of an update, once."""
         name = job.deployment or ""
-        if self._told.get(name) == job.id:
+        if self._ended.get(name) == job.id:
             return
         result = job.result or {}
         data = {
@@ -138,7 +145,7 @@ class SelfUpdates:
         }
         level = "error" if job.status == "failed" else "info"
         self._tell(name, f"{job.id} {_outcome(job)}.", data, key=f"{job.id}\0end", level=level)
-        self._told[name] = job.id
+        self._ended[name] = job.id
 
     def _tell(self, name: str, message: str, data: Json, *, key: str, level: str = "info") -> None:
         self._storage.deployment_events.add(name, EVENT, message, data, self._clock(), level=level, key=key)
@@ -154,12 +161,15 @@ def _came_to_nothing(job: JobRecord) -> bool:
 
 
 def _reason(policy: UpdatePolicySpec, trigger: Trigger) -> str:
+    """Return why an update was started; the policy may have been changed since."""
     items = f"{trigger.feedback} new item{'' if trigger.feedback == 1 else 's'} of feedback"
     if trigger.cause == "drift":
         return f"because of a drift, with {items}"
     if trigger.cause == "feedback":
-        return f"because there were {items}, and the policy asks for {policy.min_feedback}"
-    return f"because {policy.every_seconds:g} s had passed since the last, and there were {items}"
+        asked = "" if policy.min_feedback is None else f", and the policy asks for {policy.min_feedback}"
+        return f"because there were {items}{asked}"
+    passed = "time" if policy.every_seconds is None else f"{policy.every_seconds:g} s"
+    return f"because {passed} had passed since the last, and there were {items}"
 
 
 def _outcome(job: JobRecord) -> str:

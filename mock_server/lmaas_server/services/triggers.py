@@ -50,6 +50,11 @@ class Trigger:
         """Return it as it is kept with the job."""
         return {"cause": self.cause, "feedback": self.feedback, "alarm": self.alarm}
 
+    @classmethod
+    def read(cls, document: Json) -> Trigger:
+        """Return what `document` gave."""
+        return cls(**document)
+
 
 def called_for(policy: UpdatePolicySpec, standing: Standing, now: float) -> Trigger | None:
     """Return why the policy calls for an update now; None if it does not."""
