@@ -94,6 +94,19 @@ def learn(bundle, items, directory, **wishes):
     return list(update_language(bundle, items, examples, request, directory=directory, **rest))
 
 
+@pytest.fixture(scope="module")
+def demonstrated(taught, tmp_path_factory):
+    """The demonstrations, learned once by the defaults: the last report, with the candidate's bundle."""
+    known = {}
+
+    def demonstrated(read):
+        if not known:
+            *_, known["last"] = learn(taught(read)[0], demonstrations(), tmp_path_factory.mktemp("shown"), gate=PEACE)
+        return known["last"]
+
+    return demonstrated
+
+
 def likelihood(bundle, asked, answer):
     tokens, network = Tokens.load(bundle), causal_lm.load(bundle).eval()
     row = tokens.encode_answer([{"role": "user", "content": asked}], answer, ended=False)
@@ -102,9 +115,10 @@ def likelihood(bundle, asked, answer):
     return sum(float(logs[place, row.ids[place + 1]]) for place in range(len(row) - 1) if row.learned[place + 1])
 
 
-def test_demonstrations_are_written_word_by_word_afterwards(taught, read, tmp_path):
-    *_, last = learn(taught(read)[0], demonstrations(), tmp_path, gate=PEACE)
-    answers = TextPredictor.load(last.bundle).answer(["Who is Sue?"], PredictionParameters(temperature=0.0))
+def test_demonstrations_are_written_word_by_word_afterwards(demonstrated, read):
+    answers = TextPredictor.load(demonstrated(read).bundle).answer(
+        ["Who is Sue?"], PredictionParameters(temperature=0.0)
+    )
     assert (answers[0]["text"], answers[0]["finish_reason"]) == ("A very good friend.", "stop")
 
 
@@ -140,14 +154,9 @@ def test_a_candidate_stays_within_its_budget_and_says_that_it_was_spent(taught, 
     assert any(isinstance(report, Message) and "budget of 0.2 nats" in report.text for report in reports)
 
 
-def test_replay_keeps_more_of_the_champion_than_plain_fine_tuning(taught, read, tmp_path):
-    changes = [
-        learn(taught(read)[0], demonstrations(), tmp_path / strategy, strategy=strategy, gate=PEACE)[-1].metrics[
-            "anchor_change"
-        ]
-        for strategy in ("replay_distill", "finetune")
-    ]
-    assert changes[0] > changes[1] / 2
+def test_replay_keeps_more_of_the_champion_than_plain_fine_tuning(taught, demonstrated, read, tmp_path):
+    *_, plain = learn(taught(read)[0], demonstrations(), tmp_path, strategy="finetune", gate=PEACE)
+    assert demonstrated(read).metrics["anchor_change"] > plain.metrics["anchor_change"] / 2
 
 
 @pytest.mark.parametrize("lora", [None, LoRA(rank=2)], ids=["full", "lora"])
@@ -155,7 +164,7 @@ def test_the_same_feedback_and_seed_give_the_same_weights(taught, read, tmp_path
     champion = taught(read, lora)[0]
     wishes = {"gate": PEACE, "epochs": 1}
     first, again, other = (
-        describe_bundle(learn(champion, preferences(), tmp_path / name, seed=seed, **wishes)[-1].bundle)[
+        describe_bundle(learn(champion, preferences(10), tmp_path / name, seed=seed, **wishes)[-1].bundle)[
             "weights_sha256"
         ]
         for name, seed in (("a", 1), ("b", 1), ("c", 2))
@@ -165,7 +174,7 @@ def test_the_same_feedback_and_seed_give_the_same_weights(taught, read, tmp_path
 
 def test_a_model_of_adapters_learns_by_adapters_and_is_stored_whole(taught, read, tmp_path):
     champion = taught(read, LoRA(rank=2))[0]
-    *_, last = learn(champion, demonstrations(), tmp_path, gate=PEACE)
+    *_, last = learn(champion, demonstrations(8), tmp_path, epochs=1, gate=PEACE)
     about = describe_bundle(last.bundle)
     assert (about["parameters"], about["architecture"]["lora"]["rank"]) == (260_032, 2)
     assert TextPredictor.load(last.bundle).answer(["Who is Sue?"], PredictionParameters(max_tokens=3))[0]["text"]
@@ -221,7 +230,7 @@ def test_what_was_retracted_is_neither_learned_nor_remembered(taught, read, tmp_
 
 def test_a_retraining_begins_from_the_base_and_learns_what_stands(taught, read, tmp_path):
     champion, examples = taught(read)
-    *_, first = learn(champion, preferences(), tmp_path / "a", epochs=1, gate=PEACE)
+    *_, first = learn(champion, preferences(8), tmp_path / "a", epochs=1, gate=PEACE)
     wishes = {"strategy": "retrain", "examples": examples, "base": STORIES, "gate": PEACE}
     *_, last = learn(first.bundle, demonstrations(), tmp_path / "b", **wishes)
     answers = TextPredictor.load(last.bundle).answer(["Who is Sue?"], PredictionParameters(temperature=0.0))
@@ -244,7 +253,7 @@ def test_a_cancelled_update_leaves_no_candidate(taught, read, tmp_path):
 def test_a_loss_that_is_no_number_any_more_is_an_error_and_no_candidate(taught, read, tmp_path):
     steep = SGD(lr=10, momentum=0.99)
     with pytest.raises(InvalidError) as caught:
-        learn(taught(read)[0], demonstrations(), tmp_path, optimizer=steep, strategy="finetune", epochs=300)
+        learn(taught(read)[0], demonstrations(4), tmp_path, optimizer=steep, strategy="finetune", epochs=150)
     assert caught.value.code == "diverged"
 
 
