@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lmaas_server.engine.data.reader import rows_from_json
-from lmaas_server.errors import ServiceError
+from lmaas_server.errors import InvalidError, ServiceError
 
 CSV = b'text,size,when,label\nhello,1.5,2026-01-31,a\n"x, y",,2026-02-01,b\n'
 KINDS = st.sampled_from(["text", "table", None])
@@ -75,6 +75,14 @@ def test_a_damaged_parquet_is_read_or_refused(read, data, kind):
     whole = parquet()
     place = data.draw(st.integers(0, len(whole) - 1))
     tried(read, whole[:place] + data.draw(st.binary(max_size=3)) + whole[place + 1 :], "f.parquet", kind)
+
+
+def test_a_parquet_with_a_string_that_is_no_utf_8_is_refused(read):
+    damaged = bytearray(parquet())
+    damaged[damaged.index(b"a")] = 0x80  # the first cell of the column of texts
+    with pytest.raises(InvalidError, match="Invalid UTF8") as caught:
+        read(bytes(damaged), filename="f.parquet", input={"kind": "text"})
+    assert caught.value.code == "dataset_truncated"
 
 
 @QUICK

@@ -41,6 +41,7 @@ def open_parquet(path: Path, filename: str, _: Json, limits: ReadLimits) -> RowF
     def batches() -> Iterator[Batch]:
         with _damage(filename), pyarrow.parquet.ParquetFile(path, memory_map=True) as file:
             for batch in file.iter_batches(batch_size=rows, use_threads=False):
+                batch.validate(full=True)  # a string that is no UTF-8 is read all the same, and breaks what works on it
                 yield {name: _plain(batch.column(index)) for index, name in enumerate(names)}
 
     return RowFile(filename, "parquet", names, batches)
