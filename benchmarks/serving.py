@@ -1,4 +1,4 @@
-"""The prediction path of the real server over a bare Flask route on the same WSGI server, in turn in one run.
+"""The prediction path of the real server over a bare Flask route on granian by WSGI, in turn in one run.
 
 The model is the MLP 784-512-512-10; the server asks for a key, validates, gives ids and keeps its durable log. The
 load comes from wrk where it is installed, since a generator in Python takes a core; `benchmarks.load` stands in, and

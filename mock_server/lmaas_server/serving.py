@@ -28,7 +28,8 @@ from lmaas_server.lock import DataDirectoryInUseError, DirectoryLock
 from lmaas_server.settings import Settings
 
 if TYPE_CHECKING:
-    from lmaas_server.http.loop import Loop  # imported by the processes that serve
+    from lmaas_server.http.lane import Lane
+    from lmaas_server.http.loop import Loop
 
 __all__ = ["PortInUseError", "free_port", "serve"]
 
@@ -121,43 +122,42 @@ def _alone(settings: Settings, announce: Callable[[str], None]) -> Loop:
     """Make the application in the only process that serves."""
     from lmaas_server.app import create_app, server_of
     from lmaas_server.http.lane import lane_of
-    from lmaas_server.http.loop import Loop
 
     try:
         app = create_app(settings)
     except DataDirectoryInUseError as exc:
         sys.exit(f"lmaas-server: {exc}")
     server_of(app).start()
-    return _served(server_of(app), Loop(lane_of(app), threads=settings.threads), settings, announce)
+    return _served(server_of(app), lane_of(app), settings, announce)
 
 
 def _one_of_several(settings: Settings, name: str, announce: Callable[[str], None]) -> Loop:
     """Make the application in one of several processes, one process after the other."""
     from lmaas_server.app import create_app, server_of
     from lmaas_server.http.lane import lane_of
-    from lmaas_server.http.loop import Loop
     from lmaas_server.storage.crew import Crew
 
     crew = Crew(settings.data_dir / "crew", server=name)
     with crew.gathering() as first:
         app = create_app(settings, crew=crew)
         server_of(app).start(tidy=first)
-    return _served(server_of(app), Loop(lane_of(app), threads=settings.threads), settings, announce if first else None)
+    return _served(server_of(app), lane_of(app), settings, announce if first else None)
 
 
-def _served(server: Server, application: Loop, settings: Settings, announce: Callable[[str], None] | None) -> Loop:
+def _served(server: Server, application: Lane, settings: Settings, announce: Callable[[str], None] | None) -> Loop:
     """Tie the application to its process."""
     from multiprocessing.util import Finalize
+
+    from lmaas_server.http.loop import Loop
 
     # Runs when granian has answered the last request and its process function returns.
     Finalize(None, server.close, exitpriority=100)
     sys.setswitchinterval(_SWITCH_SECONDS)
     gc.freeze()
     gc.enable()
-    _on_signal(server.drain)
     if announce is not None:
         threading.Thread(target=_announce, args=(settings, announce), name="announce", daemon=True).start()
-    return application
+    return Loop(application, threads=settings.threads, begun=lambda: _on_signal(server.drain))
 
 
 def _die_with(parent: int) -> None:
@@ -169,17 +169,9 @@ def _die_with(parent: int) -> None:
 
 
 def _on_signal(drain: Callable[[], None]) -> None:
-    """Call `drain` on the first signal: granian has the handlers, but a wake-up pipe hears them too."""
-    read, write = os.pipe()
-    os.set_blocking(write, False)
-    signal.set_wakeup_fd(write, warn_on_full_buffer=False)
-
-    def wait() -> None:
-        while os.read(read, 1)[0] not in {signal.SIGTERM, signal.SIGINT}:
-            pass
-        drain()
-
-    threading.Thread(target=wait, name="signals", daemon=True).start()
+    """Call `drain` on a signal, beside what granian does: its loop hears signals by a pipe, and not by handlers."""
+    for stop in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(stop, lambda _number, _frame: drain())
 
 
 def _announce(settings: Settings, announce: Callable[[str], None]) -> None:

@@ -285,6 +285,15 @@ def test_a_part_of_a_file_is_sent_from_its_first_byte_to_its_last(ready, dataset
     assert ready.ask("GET", path, if_none_match=headers["etag"])[0] == 304
 
 
+def test_a_signal_ends_streams_that_would_go_on(prepared):
+    server = Served(prepared.with_name("the same"))
+    with following(server) as answers:
+        server.process.send_signal(signal.SIGTERM)
+        assert b"event: drift" in answers.read()  # to the end: the server has closed the stream
+    assert server.process.wait(5) == 0
+    server.process.stdout.close()
+
+
 def test_a_prediction_under_way_is_answered_though_a_signal_came(prepared, ask, rows):
     server = Served(prepared.with_name("the same"))
     ask.wait_for(lambda: server.ask("POST", PREDICTIONS, rows)[0] == 200)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import io
 import logging
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -79,9 +80,10 @@ class Turns:
 class Loop:
     """An RSGI application over a WSGI one."""
 
-    def __init__(self, application: Lane, *, threads: int) -> None:
-        """`threads` may run the WSGI application at once."""
+    def __init__(self, application: Lane, *, threads: int, begun: Callable[[], None] = lambda: None) -> None:
+        """`threads` may run the WSGI application at once; `begun` is called in the loop's thread before it runs."""
         self._application = application
+        self._begun = begun
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="request")
 
     def __repr__(self) -> str:
@@ -91,6 +93,7 @@ class Loop:
         """Begin."""
         self._loop = loop
         self._turns = Turns(loop)
+        self._begun()
 
     async def __call__(self, scope: Scope, protocol: HTTPProtocol) -> None:
         """Answer one request."""
