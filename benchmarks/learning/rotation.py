@@ -54,6 +54,11 @@ def _order(seed: int) -> np.ndarray:
     return np.random.default_rng(seed).permutation(len(_files()[0]))
 
 
+def training_rows(seed: int) -> Examples:
+    """Return the rows, upright, that the champion of this seed is trained on."""
+    return _files()[0].take(_order(seed)[:TRAINING_ROWS])
+
+
 def later_rows(seed: int) -> Examples:
     """Return the rows, upright, that the champion of this seed was not trained on."""
     return _files()[0].take(_order(seed)[TRAINING_ROWS:])
@@ -73,7 +78,7 @@ def champion_of(client: LMaaS, seed: int) -> str:
     for model in client.models.list(name=name):
         if model.version == 1:
             return model.id
-    rows = _files()[0].take(_order(seed)[:TRAINING_ROWS])
+    rows = training_rows(seed)
     return trained(client, (rows.rows, rows.labels), name=name, seed=seed, **RECIPE)
 
 

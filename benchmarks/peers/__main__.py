@@ -8,7 +8,7 @@ import sys
 
 from benchmarks.timing import table
 
-ALL = ("serving", "training", "client")
+ALL = ("serving", "training", "updates", "client")
 
 
 def main() -> int:
