@@ -26,7 +26,9 @@ __all__ = ["main"]
     help="Where the database and the files live.  [LMAAS_SERVER_DATA_DIR; .lmaas]",
 )
 @click.option("--workers", type=click.IntRange(1, 64), help="Processes that answer.  [LMAAS_SERVER_WORKERS; 1]")
-@click.option("--threads", type=click.IntRange(min=4), help="Threads of each that answer.  [LMAAS_SERVER_THREADS; 32]")
+@click.option(
+    "--threads", type=click.IntRange(min=4), help="Threads of each, for slow requests.  [LMAAS_SERVER_THREADS; 32]"
+)
 @click.option("--device", help="Where models learn and answer: cpu, cuda, cuda:N, auto.  [LMAAS_SERVER_DEVICE; cpu]")
 @click.version_option(version("lmaas"), package_name="lmaas")
 def main(**given: Any) -> None:

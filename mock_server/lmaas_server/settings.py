@@ -25,7 +25,7 @@ class Settings(BaseSettings):
     workers: int = Field(default=1, ge=1, le=64)
     """Processes that answer requests, over one database and one store."""
     threads: int = Field(default=32, ge=4)
-    """Threads that answer requests, of each process."""
+    """Threads of each process, for all requests but the light predictions that its event loop answers itself."""
     max_jobs: int = Field(default=1, ge=1)
     """Jobs that run at once."""
     prewarm: bool = True

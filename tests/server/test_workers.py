@@ -246,7 +246,7 @@ def test_a_job_is_cancelled_by_whichever_process_was_asked(pair, dataset):
         job = train(pair, dataset, "cancelled", epochs=10_000)
         wait_for(lambda job=job: pair.ask("GET", f"/v1/jobs/{job}")["status"] == "running", 60)
         pair.ask("POST", f"/v1/jobs/{job}/cancel")
-        wait_for(lambda job=job: pair.ask("GET", f"/v1/jobs/{job}")["status"] == "cancelled")
+        wait_for(lambda job=job: pair.ask("GET", f"/v1/jobs/{job}")["status"] == "cancelled", 10)
 
 
 def test_a_limit_holds_for_all_processes_together(tmp_path):

@@ -35,12 +35,8 @@ def main(memory: int) -> None:
     tokens = Tokens.load(BaseModels().get("stories-260k").directory)
     cut = Cut(batch_size=8, accumulation=1, max_tokens=None, seed=0)
     limits = ReadLimits(max_unpacked_bytes=1 << 32, max_memory_bytes=memory)
-    for reader in (
-        csv_rows,
-        jsonl_rows,
-        parquet_rows,
-    ):  # what is parsed at once, and some copies of it, are beside the rows
-        reader.BLOCK_BYTES = memory
+    for reader in (csv_rows, jsonl_rows, parquet_rows):
+        reader.BLOCK_BYTES = memory  # what is parsed at once, and some copies of it, are beside the rows
     _import_the_rest()
     tokens.encode("once upon a time " * 5000)  # a tokenizer keeps the words it has met, up to a number of them
     tell({})

@@ -255,11 +255,11 @@ def _replay(ground: LanguageGround, weight: float, generator: np.random.Generato
         with torch.no_grad():
             known = logits_of(ground.champion, inputs)
         apart = divergences(known, logits_of(ground.network, inputs), targets).sum() / (targets != IGNORED).sum()
-        (weight * apart).backward()  # type: ignore[no-untyped-call]
+        (weight * apart).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
     if drawn := _drawn(ground.reservoir, REMEMBERED, generator):
         inputs, targets = padded(drawn)
         found = log_likelihoods(logits_of(ground.network, inputs), targets).sum() / (targets != IGNORED).sum()
-        (-REMEMBERING * found).backward()  # type: ignore[no-untyped-call]
+        (-REMEMBERING * found).backward()  # type: ignore[no-untyped-call]  # the same
 
 
 def _drawn(texts: Sequence[Marked], tokens: int, generator: np.random.Generator) -> list[Marked]:

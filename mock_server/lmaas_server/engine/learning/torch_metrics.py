@@ -27,17 +27,21 @@ _UNWANTED = ("matplotlib", "scipy", "transformers")
 
 @contextmanager
 def _unseen(names: tuple[str, ...]) -> Iterator[None]:
-    """Have torchmetrics not find these libraries, which it asks for by a cache of what is installed."""
+    """Have torchmetrics not find these libraries, which it asks for by a cache of what is installed.
+
+    Should a later release ask otherwise, it finds them, and loading it takes as long as it would without this.
+    """
     found = RequirementCache.__bool__
 
     def is_wanted(cache: RequirementCache) -> bool:
-        return not (cache.requirement or "").startswith(names) and found(cache)
+        asked = getattr(cache, "requirement", None) or ""
+        return not asked.startswith(names) and found(cache)
 
-    RequirementCache.__bool__ = is_wanted  # type: ignore[assignment, method-assign]
+    RequirementCache.__bool__ = is_wanted  # type: ignore[assignment, method-assign]  # it has no switch
     try:
         yield
     finally:
-        RequirementCache.__bool__ = found  # type: ignore[method-assign]
+        RequirementCache.__bool__ = found  # type: ignore[method-assign]  # as it was
 
 
 with _unseen(_UNWANTED):
