@@ -81,10 +81,7 @@ class UploadService:
         Raises:
             MissingError: `upload_not_found`, or it has expired.
         """
-        record = self._files.get(id)
-        if record is None or record.expires_at <= self._clock():
-            message = f"There is no upload {id[:80]!r}, or it has expired; begin with POST /v1/uploads."
-            raise MissingError(message, code="upload_not_found", param="upload")
+        record = self._known(id)
         return record, self._files.arrived(record)
 
     def write(self, id: str, number: str, blocks: Iterable[bytes], *, sha256: str | None) -> Arrived:
@@ -95,7 +92,7 @@ class UploadService:
             InvalidError: The checksum is missing, malformed or another than that of the bytes.
             ConflictError: `upload_completed`, or the part is coming in already.
         """
-        record, _ = self.get(id)
+        record = self._known(id)  # which parts are here is not looked up for each of them
         if record.dataset is not None:
             message = f"The upload {id} is complete: it is the dataset {record.dataset}."
             raise ConflictError(message, code="upload_completed", param="upload")
@@ -143,7 +140,7 @@ class UploadService:
         Raises:
             MissingError: `upload_not_found`.
         """
-        self.get(id)
+        self._known(id)
         self._files.delete(id)
 
     def purge(self) -> int:
@@ -153,6 +150,13 @@ class UploadService:
         for id in expired:
             self._files.delete(id)
         return len(expired)
+
+    def _known(self, id: str) -> UploadRecord:
+        record = self._files.get(id)
+        if record is None or record.expires_at <= self._clock():
+            message = f"There is no upload {id[:80]!r}, or it has expired; begin with POST /v1/uploads."
+            raise MissingError(message, code="upload_not_found", param="upload")
+        return record
 
     def _all(self) -> list[UploadRecord]:
         found = (self._files.get(id) for id in self._files.ids())

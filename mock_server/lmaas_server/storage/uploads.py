@@ -28,6 +28,7 @@ from lmaas_server.errors import ConflictError, InvalidError, MalformedError
 from lmaas_server.records import Json
 from lmaas_server.storage.artifacts import Artifacts
 from lmaas_server.storage.running_digest import RunningDigest, digest_of
+from lmaas_server.storage.writeback import begin_writing
 
 __all__ = ["Arrived", "UploadFiles", "UploadRecord"]
 
@@ -129,6 +130,7 @@ class UploadFiles:
             with (folder / "data").open("r+b", buffering=0) as data:
                 data.seek((number - 1) * record.part_bytes)
                 found = _received(blocks, None if here else data.write, number, record.bytes_of(number))
+                begin_writing(data.fileno(), (number - 1) * record.part_bytes, record.bytes_of(number))
             if found != expected:
                 message = f"Part {number} came with sha256 {found}, and {expected} was announced; send it again."
                 raise InvalidError(message, code="part_checksum_mismatch", param="sha256")
