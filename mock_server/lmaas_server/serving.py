@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from granian import Granian
 from granian.constants import Interfaces
+from granian.http import HTTP1Settings
 
 from lmaas_server.lock import DataDirectoryInUseError, DirectoryLock
 from lmaas_server.settings import Settings
@@ -38,6 +39,8 @@ _POLL_SECONDS = 0.02
 # The loop answers, granian's threads bring requests and others write the log: each waits this long for the interpreter
 # while another computes in it, where Python's own 5 ms would be most of a request's time.
 _SWITCH_SECONDS = 0.0005
+# Bytes of a connection read at once: fewer and larger pieces of an upload.
+_MOST_READ = 1 << 20
 # Beyond the time for draining: what hangs then hangs for good.
 _GRACE_SECONDS = 10.0
 
@@ -94,6 +97,7 @@ def serve(settings: Settings, *, announce: Callable[[str], None]) -> None:
         respawn_failed_workers=several,
         backpressure=max(settings.threads * 8, 128),
         workers_kill_timeout=int(settings.drain_seconds + _GRACE_SECONDS),
+        http1_settings=HTTP1Settings(max_buffer_size=_MOST_READ),
         log_enabled=False,
         websockets=False,
     )

@@ -203,6 +203,8 @@ def test_a_part_under_way_is_refused_over_a_second_connection(http, app):
             gate.wait(10)
             return super().read(size)
 
+        read1 = read
+
     def first() -> None:
         path = f"/v1/uploads/{upload['id']}/parts/1?sha256={sha(part(ROWS, 1))}"
         stream = Slow(part(ROWS, 1))

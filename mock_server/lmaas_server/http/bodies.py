@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import IO, Any
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from flask import Request
 
 from lmaas_server.errors import MalformedError, TooLargeError, UnsupportedError
 from lmaas_server.http.validation import validate_json
 
-__all__ = ["JSON_TYPE", "NPY_TYPE", "check_length", "media_type", "read_bytes", "read_json", "stream_blocks"]
+__all__ = ["JSON_TYPE", "NPY_TYPE", "check_length", "media_type", "next_of", "read_bytes", "read_json", "stream_blocks"]
 
 JSON_TYPE = "application/json"
 NPY_TYPE = "application/x-npy"
 _MAX_DIGITS = 18
-_BLOCK = 1 << 16
-"""Below what malloc gives back at once: larger blocks cost new pages, cleared by the kernel, for every one."""
+_MOST = 1 << 20
+"""Bytes of a body handled at a time, where they have come."""
 
 
 def media_type(request: Request, *, allowed: tuple[str, ...]) -> str:
@@ -82,11 +82,18 @@ def stream_blocks(request: Request, *, limit: int) -> Iterator[bytes]:
         message = "The header `Content-Length` is missing; a body that is streamed to the disk announces its length."
         raise MalformedError(message, code="length_missing")
     check_length(request, limit=limit)
-    return _blocks(request.environ["wsgi.input"], request.content_length)
+    return _blocks(next_of(request), request.content_length)
 
 
-def _blocks(stream: IO[bytes], left: int) -> Iterator[bytes]:
-    while left and (block := stream.read(min(left, _BLOCK))):
+def next_of(request: Request) -> Callable[[int], bytes]:
+    """Return what reads the next bytes of the body, up to so many; in the pieces they came in, where they are told."""
+    stream = request.environ["wsgi.input"]
+    read: Callable[[int], bytes] = getattr(stream, "read1", stream.read)
+    return lambda most: read(min(most, _MOST))
+
+
+def _blocks(read: Callable[[int], bytes], left: int) -> Iterator[bytes]:
+    while left and (block := read(left)):
         left -= len(block)
         yield block
 

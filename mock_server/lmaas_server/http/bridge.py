@@ -24,12 +24,13 @@ __all__ = ["Bridge", "Inflow"]
 
 _MOST_HELD = 1 << 20
 """Bytes of one body that wait for the application."""
-_END = memoryview(b"")
+_ENOUGH = 1 << 18
+"""Bytes for which it pays to wake whoever reads: each time costs two threads a fight for the interpreter."""
 _RANGE = re.compile(r"bytes (\d+)-(\d+)/")
 _BODILESS = {204, 304}
 
 
-class Inflow(io.RawIOBase):
+class Inflow(io.BufferedIOBase):
     """A body as the application reads it, filled by the loop once the first read has asked for it.
 
     Not before: who wrote `Expect: 100-continue` sends nothing to a request that is refused by its head.
@@ -40,8 +41,10 @@ class Inflow(io.RawIOBase):
         self._protocol = protocol
         self._loop = loop
         self._changed = threading.Condition()
-        self._pieces: deque[memoryview] = deque()
+        self._pieces: deque[bytes] = deque()
         self._held = 0
+        self._wanted = 0
+        self._full = False
         self._ended = False
         self._room = asyncio.Event()
         self._filling: asyncio.Task[None] | None = None
@@ -51,30 +54,38 @@ class Inflow(io.RawIOBase):
         """It is."""
         return True
 
-    def read(self, size: int = -1, /) -> bytes:
+    def read(self, size: int | None = -1, /) -> bytes:
         """Wait for so many bytes, or for all, and return them; fewer where the body ends."""
-        pieces: list[memoryview] = []
-        while size and (piece := self._take(size)):
+        left = -1 if size is None else size
+        pieces: list[bytes] = []
+        while left and (piece := self._take(left)):
             pieces.append(piece)
-            size -= len(piece) if size > 0 else 0
-        return b"".join(pieces)
+            left -= len(piece) if left > 0 else 0
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
-    def _take(self, most: int) -> memoryview:
-        """Wait until something is there and return up to so many bytes of it; nothing at the end."""
+    def read1(self, size: int = -1, /) -> bytes:
+        """Return what comes next, up to so many bytes, as it came; nothing at the end."""
+        return self._take(size) if size else b""
+
+    def _take(self, most: int) -> bytes:
+        """Wait until a good deal is there, or all of it, and return the first piece, or up to so many bytes of it."""
         with self._changed:
             if not self._asked:
                 self._asked = True
                 self._loop.call_soon_threadsafe(self._begin)
-            self._changed.wait_for(lambda: self._pieces or self._ended)
+            if not self._pieces and not self._ended:
+                self._wanted = min(most, _ENOUGH) if most > 0 else _ENOUGH
+                self._changed.wait_for(lambda: self._ended or self._held >= self._wanted)
+                self._wanted = _MOST_HELD << 1
             if not self._pieces:
-                return _END
+                return b""
             piece = self._pieces.popleft()
             if 0 < most < len(piece):
                 self._pieces.appendleft(piece[most:])
                 piece = piece[:most]
-            was_full = self._held >= _MOST_HELD
             self._held -= len(piece)
-            if was_full and self._held < _MOST_HELD:
+            if self._full and self._held <= _MOST_HELD >> 1:
+                self._full = False
                 self._loop.call_soon_threadsafe(self._room.set)
         return piece
 
@@ -92,11 +103,13 @@ class Inflow(io.RawIOBase):
                 if not piece:  # the end, or where it broke off: its reader knows the length
                     break
                 with self._changed:
-                    self._pieces.append(memoryview(piece))
+                    self._pieces.append(piece)
                     self._held += len(piece)
+                    if self._held >= self._wanted:
+                        self._changed.notify()
+                    self._full = self._held >= _MOST_HELD
+                    full = self._full
                     self._room.clear()
-                    self._changed.notify()
-                    full = self._held >= _MOST_HELD
                 if full:
                     await self._room.wait()
         finally:

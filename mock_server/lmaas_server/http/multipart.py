@@ -8,10 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from werkzeug.http import parse_options_header
 
-__all__ = ["BrokenOffError", "NotMultipartError", "Part", "parts_of"]
+__all__ = ["BrokenOffError", "NotMultipartError", "Part", "Piece", "parts_of"]
+
+Piece: TypeAlias = bytes | memoryview
+"""Bytes of a part: large chunks are handed on as they came, without a copy."""
 
 MAX_HEADERS = 8192
 MAX_PARTS = 64
@@ -33,7 +37,7 @@ class Part:
     filename: str | None
 
 
-def parts_of(read: Callable[[], bytes], boundary: bytes) -> Iterator[Part | bytes]:
+def parts_of(read: Callable[[], bytes], boundary: bytes) -> Iterator[Part | Piece]:
     """Yield each part followed by pieces of its content.
 
     Args:
@@ -63,17 +67,25 @@ class _Body:
         self._read = read
         self._buffer = b""
 
-    def until(self, delimiter: bytes) -> Iterator[bytes]:
+    def until(self, delimiter: bytes) -> Iterator[Piece]:
         """Yield what comes before the delimiter, and leave what comes after it."""
         keep = len(delimiter) - 1
         while (at := self._buffer.find(delimiter)) < 0:
-            # The last bytes may be the beginning of the delimiter.
-            if len(self._buffer) > keep:
-                piece, self._buffer = self._buffer[:-keep], self._buffer[-keep:]
+            if len(self._buffer) < keep:
+                self._more()
+                continue
+            # The last bytes may be the beginning of the delimiter: they are looked at with the first that follow.
+            piece, end = memoryview(self._buffer)[:-keep], self._buffer[-keep:]
+            if piece:
                 yield piece
+            self._buffer = b""
             self._more()
+            if len(self._buffer) < keep or delimiter in end + self._buffer[:keep]:
+                self._buffer = end + self._buffer
+            else:
+                yield end
         if at:
-            yield self._buffer[:at]
+            yield memoryview(self._buffer)[:at]
         self._buffer = self._buffer[at + len(delimiter) :]
 
     def next_is_the_end(self) -> bool:

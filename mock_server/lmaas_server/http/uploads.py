@@ -15,13 +15,12 @@ from typing import IO
 from flask import Request
 
 from lmaas_server.errors import InvalidError, MalformedError, TooLargeError
-from lmaas_server.http.bodies import check_length, media_type
-from lmaas_server.http.multipart import BrokenOffError, NotMultipartError, Part, parts_of
+from lmaas_server.http.bodies import check_length, media_type, next_of
+from lmaas_server.http.multipart import BrokenOffError, NotMultipartError, Part, Piece, parts_of
+from lmaas_server.storage.writeback import STEP, begin_writing
 
 __all__ = ["Upload", "receive"]
 
-_CHUNK = 1 << 16
-"""Below what malloc gives back at once (see `bodies`)."""
 _FIELD_LIMIT = 1 << 20
 _MULTIPART = "multipart/form-data"
 
@@ -76,11 +75,12 @@ class _Parts:
         self._fields: dict[str, bytearray] = {}
         self._filename: str | None = None
         self._size = 0
+        self._begun = 0
         self._into: str | None = None
 
     def read(self, request: Request, boundary: bytes) -> Upload:
         """Take the whole body in."""
-        stream = _Counted(request.environ["wsgi.input"], request.content_length, limit=self._limit)
+        stream = _Counted(next_of(request), request.content_length, limit=self._limit)
         try:
             with self._path.open("wb") as file:
                 for event in parts_of(stream.read, boundary):
@@ -101,12 +101,15 @@ class _Parts:
             fields=fields,
         )
 
-    def _take(self, event: Part | bytes, file: IO[bytes]) -> None:
-        if isinstance(event, bytes):
+    def _take(self, event: Part | Piece, file: IO[bytes]) -> None:
+        if not isinstance(event, Part):
             if self._into is None:
                 file.write(event)
                 self._digest.update(event)
                 self._size += len(event)
+                if self._size - self._begun >= STEP:
+                    begin_writing(file.fileno(), self._begun, self._size - self._begun)
+                    self._begun = self._size
             else:
                 self._add_to_field(self._into, event)
         elif event.filename is None:
@@ -118,7 +121,7 @@ class _Parts:
                 raise InvalidError(message, code="file_unexpected", param=event.name)
             self._filename, self._into = event.filename, None
 
-    def _add_to_field(self, name: str, data: bytes) -> None:
+    def _add_to_field(self, name: str, data: Piece) -> None:
         field = self._fields[name]
         field += data
         if len(field) > _FIELD_LIMIT:
@@ -127,18 +130,18 @@ class _Parts:
 
 
 class _Counted:
-    """A body read in chunks, up to what was announced and what is allowed."""
+    """A body read as it comes, up to what was announced and what is allowed."""
 
-    def __init__(self, stream: IO[bytes], announced: int | None, *, limit: int) -> None:
-        self._stream = stream
+    def __init__(self, following: Callable[[int], bytes], announced: int | None, *, limit: int) -> None:
+        self._following = following
         self._announced = announced
         self._limit = limit
         self._received = 0
 
     def read(self) -> bytes:
         """Return the next chunk; empty at the end."""
-        wanted = _CHUNK if self._announced is None else min(_CHUNK, self._announced - self._received)
-        chunk = self._stream.read(wanted) if wanted > 0 else b""
+        left = self._limit + 1 if self._announced is None else self._announced
+        chunk = self._following(left - self._received) if left > self._received else b""
         self._received += len(chunk)
         if self._received > self._limit:
             raise TooLargeError(f"The body is over {self._limit} bytes.", code="body_too_large")

@@ -16,8 +16,8 @@ from typing import Any
 
 __all__ = ["RunningDigest", "digest_of"]
 
-_BLOCK = 1 << 16
-"""What malloc keeps for the next block; a larger one is new pages every time."""
+_BLOCK = 1 << 19
+"""Bytes read at a time, into the same memory: half of what a core's cache holds, often enough."""
 
 
 class RunningDigest:
@@ -77,14 +77,16 @@ class RunningDigest:
 def digest_of(path: Path) -> str:
     """Return the checksum of a file that nobody has followed."""
     digest = sha256()
-    with path.open("rb", buffering=0) as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        _feed(digest, file, 0, os.fstat(file).st_size)
+    finally:
+        os.close(file)
     return digest.hexdigest()
 
 
 def _feed(digest: Any, file: int, at: int, size: int) -> None:
-    end = at + size
-    while at < end and (block := os.pread(file, min(_BLOCK, end - at), at)):
-        digest.update(block)
-        at += len(block)
+    block, end = memoryview(bytearray(min(_BLOCK, size))), at + size
+    while at < end and (count := os.preadv(file, [block[: end - at]], at)):
+        digest.update(block[:count])
+        at += count
