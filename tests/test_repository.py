@@ -34,11 +34,11 @@ def test_no_committed_file_names_a_package_registry():
     assert named == []
 
 
-@pytest.mark.parametrize("library", ["httpx"])
-def test_one_file_of_the_client_imports_the_http_library(library):
+@pytest.mark.parametrize("library", ["httpx", "aiohttp"])
+def test_one_file_of_the_client_imports_an_http_library(library):
     pattern = re.compile(rf"^\s*(import|from) {library}\b", re.MULTILINE)
     importing = [path.name for path in SOURCES if "sdk" in path.parts and pattern.search(path.read_text())]
-    assert importing == ["_driver.py"]
+    assert importing == [f"_{library}.py"]
 
 
 def test_every_module_says_what_it_is_for():

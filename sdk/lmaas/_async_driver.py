@@ -1,4 +1,4 @@
-"""Runs flows on asyncio. Knows no endpoint and no retry rule, and httpx only by what `_driver.py` hands on.
+"""Runs flows on asyncio. Knows no endpoint, no retry rule and no HTTP library.
 
 A file of its own because asyncio takes 40 ms to load, and those who block should not pay for it.
 """
@@ -10,10 +10,10 @@ import time
 import weakref
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from lmaas._digest import Digest
-from lmaas._driver import AsyncHttpClient, Driver, HttpResponse, failure, late, wire_errors
+from lmaas._driver import Driver, Lane, Reply, failure, late
 from lmaas._lanes import Lanes, close_with_the_loop
 from lmaas._request import (
     Action,
@@ -33,20 +33,25 @@ from lmaas._request import (
 )
 from lmaas._settings import Settings, Transport
 
+if TYPE_CHECKING:
+    from lmaas._httpx import AsyncHttpClient
+
 MAX_OPEN_REQUESTS = 16
 """Of one async client on one loop. More only wait for each other: one loop has one processor."""
 MAX_OPEN: Mapping[Transport, int] = {"httpx": MAX_OPEN_REQUESTS, "aiohttp": 256}
 """aiohttp's pool does not slow down, so that requests wait at a slow server, not here; under the usual 1,024 files."""
+SUCCESSES = range(200, 300)
 
 
 @dataclass(slots=True)
 class _AsyncOpened:
     """A streamed body, awaited, and the lane it occupies."""
 
-    response: HttpResponse
+    reply: Reply
     chunks: AsyncIterator[bytes]
     lanes: Lanes
-    lane: AsyncHttpClient
+    lane: Lane
+    url: str
 
 
 def _async_opened(source: Source) -> _AsyncOpened:
@@ -86,7 +91,7 @@ class AsyncDriver(Driver):
         loops: _Loops | None = None,
         lender: Self | None = None,
     ) -> None:
-        super().__init__(settings, lender, ours=http is None)
+        super().__init__(settings, lender)
         self._given = http
         self._transport: Transport = transport
         self._max_open = MAX_OPEN[transport] if max_open is None else max_open
@@ -130,7 +135,7 @@ class AsyncDriver(Driver):
                 return await self._read(action)
             case Close():
                 opened = _async_opened(action.source)
-                await opened.response.aclose()
+                await opened.reply.aclose()
                 opened.lanes.give(opened.lane)
             case Compute():
                 return await asyncio.to_thread(action.function)
@@ -185,6 +190,9 @@ class AsyncDriver(Driver):
         lanes = await self._lanes()
         if attempt.request.stream:  # not counted: it stays open for as long as it is read
             return await self._send(attempt, lanes)
+        if attempt.time_left is None:
+            async with lanes.slots:
+                return await self._send(attempt, lanes)
         try:
             async with asyncio.timeout(attempt.time_left), lanes.slots:
                 return await self._send(attempt, lanes)
@@ -193,17 +201,20 @@ class AsyncDriver(Driver):
 
     async def _send(self, attempt: Attempt, lanes: Lanes) -> Answer | TransportError:
         lane = lanes.take()
-        prepared = self._prepare(attempt, lane, _sending)
+        prepared = self._prepare(attempt, _sending)
+        stream = attempt.request.stream
         kept = False
         try:
-            response = await lane.send(prepared.request, stream=attempt.request.stream)
-            if attempt.request.stream and response.is_success:
-                source = _AsyncOpened(response, response.aiter_bytes(), lanes, lane)
+            reply = await lane.send(prepared, stream=stream)
+            if stream and reply.status_code in SUCCESSES:
+                source = _AsyncOpened(reply, reply.aiter_bytes(), lanes, lane, prepared.url)
                 kept = True
-                return self._answer(response, b"", prepared, source)
-            return self._answer(response, await response.aread(), prepared)
-        except wire_errors() as exc:
-            return failure(exc, str(prepared.request.url))
+                return self._answer(reply.status_code, reply.headers, b"", prepared, source)
+            return self._answer(reply.status_code, reply.headers, await reply.aread(), prepared)
+        except Exception as exc:
+            if (told := lane.told(exc)) is None:
+                raise
+            return failure(exc, told, prepared.url)
         finally:
             if not kept:
                 lanes.give(lane)
@@ -214,7 +225,8 @@ class AsyncDriver(Driver):
         try:
             async with asyncio.timeout(read.timeout):
                 return await anext(opened.chunks, b"")
-        except TimeoutError as exc:
-            return failure(exc, str(opened.response.url))
-        except wire_errors() as exc:
-            return failure(exc, str(opened.response.url))
+        except Exception as exc:
+            told = opened.lane.told(exc) or (("timeout", exc) if isinstance(exc, TimeoutError) else None)
+            if told is None:
+                raise
+            return failure(exc, told, opened.url)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from email.utils import parsedate_to_datetime
-
 from lmaas._request import Answer
 
 
@@ -16,6 +14,8 @@ def retry_after(answer: Answer) -> float | None:
     seconds = _number(value)
     if seconds is not None or value is None:
         return seconds
+    from email.utils import parsedate_to_datetime  # takes 10 ms to load, and hardly a server says it with a date
+
     try:
         # Measured against the server's own clock where it tells it, so that a skewed one does no harm.
         now = answer.headers.get("date")

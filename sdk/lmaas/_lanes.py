@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 import weakref
 from collections.abc import AsyncGenerator
+from typing import TYPE_CHECKING
 
-from lmaas._driver import AsyncHttpClient, new_aiohttp, new_async_http
+from lmaas._driver import Lane
 from lmaas._settings import Transport
+
+if TYPE_CHECKING:
+    from lmaas._httpx import AsyncHttpClient
 
 TLS_GOODBYE = 0.25
 """Seconds that aiohttp asks for after closing, so that both sides of a TLS connection can say goodbye:
@@ -31,35 +35,45 @@ class Lanes:
         self.slots = asyncio.Semaphore(max_open)
         self._base_url = base_url
         self._given = given
+        self._shared = given is not None or transport == "aiohttp"
         self._transport = transport
-        self._free: list[AsyncHttpClient] = []
-        self._made: list[AsyncHttpClient] = []
+        self._free: list[Lane] = []
+        self._made: list[Lane] = []
 
     def __repr__(self) -> str:
         return f"<Lanes {len(self._free)} of {len(self._made)} free>"
 
-    def take(self) -> AsyncHttpClient:
+    def take(self) -> Lane:
         """Return a lane nobody is on."""
-        if self._given is not None:
-            return self._given
-        if self._transport == "aiohttp":
-            if not self._made:
-                self._made.append(new_aiohttp(self._base_url))
+        if self._shared and self._made:
             return self._made[-1]
         if self._free:
             return self._free.pop()
-        self._made.append(new_async_http(self._base_url))
+        self._made.append(self._new())
         return self._made[-1]
 
-    def give(self, lane: AsyncHttpClient) -> None:
+    def _new(self) -> Lane:
+        if self._transport == "aiohttp":
+            from lmaas._aiohttp import AiohttpLane
+
+            if not self._base_url.startswith("https:"):
+                return AiohttpLane(self._base_url, None)
+            from lmaas._httpx import shared_tls_context
+
+            return AiohttpLane(self._base_url, shared_tls_context())
+        from lmaas._httpx import HttpxLane
+
+        return HttpxLane(self._base_url, self._given)
+
+    def give(self, lane: Lane) -> None:
         """Take a lane back."""
-        if self._given is None and self._transport == "httpx":
+        if not self._shared:
             self._free.append(lane)
 
     @property
     def left_open(self) -> bool:
         """Whether connections of our own are still to be closed."""
-        return bool(self._made)
+        return self._given is None and bool(self._made)
 
     async def close(self) -> None:
         """Close the connections."""

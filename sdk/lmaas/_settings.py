@@ -87,7 +87,7 @@ def check_transport(transport: Transport, *, given: bool) -> None:
         raise InvalidRequestError(
             "http_client brings its own transport; leave transport out, or http_client", param="transport"
         )
-    if transport == "aiohttp" and find_spec("httpx_aiohttp") is None:
+    if transport == "aiohttp" and find_spec("aiohttp") is None:
         raise InvalidRequestError(
             "transport='aiohttp' needs the extra: pip install 'lmaas[aiohttp]'", param="transport"
         )

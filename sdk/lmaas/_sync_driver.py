@@ -1,14 +1,15 @@
-"""Runs flows in the calling thread. Knows no endpoint, no retry rule, and of httpx what `_driver.py` hands on."""
+"""Runs flows in the calling thread. Knows no endpoint, no retry rule, and of httpx what `_httpx.py` hands on."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any, Self
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Self
 
 from lmaas._digest import sending
-from lmaas._driver import WIRE_ERRORS, Driver, HttpClient, HttpResponse, failure, late, new_http
+from lmaas._driver import Driver, failure, late
 from lmaas._request import (
     Action,
     Answer,
@@ -26,19 +27,70 @@ from lmaas._request import (
 )
 from lmaas._settings import Settings
 
+if TYPE_CHECKING:
+    from lmaas._httpx import HttpClient, HttpResponse
+
+
+@dataclass(slots=True)
+class Connections:
+    """The HTTP client that a driver and its copies share; ours is made when it is first needed.
+
+    httpx takes longer to load than all else that a client needs.
+    """
+
+    base_url: str
+    given: HttpClient | None
+    made: HttpClient | None = None
+    closed: bool = False
+    lock: Lock = field(default_factory=Lock)
+
+    def http(self) -> HttpClient:
+        """Return the client.
+
+        Raises:
+            RuntimeError: It has been closed.
+        """
+        return self.given or self.made or self._new()
+
+    def _new(self) -> HttpClient:
+        from lmaas._httpx import new_http
+
+        with self.lock:
+            if self.closed:
+                raise RuntimeError("the client has been closed")
+            self.made = self.made or new_http(self.base_url)
+        return self.made
+
+    def close(self) -> None:
+        """Close the connections, unless the client came from outside."""
+        with self.lock:
+            self.closed = True
+        if self.made is not None:
+            self.made.close()
+
+    @property
+    def left_open(self) -> bool:
+        """Whether connections of our own have been opened and not closed."""
+        return self.made is not None and not self.closed
+
 
 class SyncDriver(Driver):
     """Runs flows in the calling thread; any number of threads may share it."""
 
-    def __init__(self, settings: Settings, http: HttpClient | None = None, *, lender: Self | None = None) -> None:
-        super().__init__(settings, lender, ours=http is None if lender is None else lender.ours)
-        self._own = http is None
-        self._http = http or new_http(settings.base_url)
-        self._unclosed = False
+    def __init__(
+        self,
+        settings: Settings,
+        http: HttpClient | None = None,
+        *,
+        connections: Connections | None = None,
+        lender: Self | None = None,
+    ) -> None:
+        super().__init__(settings, lender)
+        self._connections = connections or Connections(settings.base_url, http)
 
     def with_settings(self, settings: Settings) -> Self:
         """Return a driver of other settings over the same connections; closing is left to this one."""
-        return type(self)(settings, self._http, lender=self)
+        return type(self)(settings, connections=self._connections, lender=self)
 
     def run(self, flow: Flow[ResultT]) -> ResultT:
         """Perform what the flow asks for until it returns."""
@@ -86,38 +138,47 @@ class SyncDriver(Driver):
                 pool.shutdown(cancel_futures=True)
 
     def close(self) -> None:
-        """Close the connections, unless the HTTP client came from outside."""
-        if self._own:
-            self._http.close()
-            self._unclosed = False
+        """Close the connections, unless the HTTP client came from outside or from another driver."""
+        if self._lender is None:
+            self._connections.close()
 
     @property
     def left_open(self) -> bool:
         """Whether connections of our own have been opened and not closed."""
-        return self._own and self._unclosed
+        return self._lender is None and self._connections.left_open
 
     def _attempt(self, attempt: Attempt) -> Answer | TransportError:
-        self._unclosed = True
-        prepared = self._prepare(attempt, self._http, sending)
-        timed = attempt.time_left is not None
+        from lmaas import _httpx
+
+        http = self._connections.http()
+        prepared = self._prepare(attempt, sending)
+        request = _httpx.request_of(prepared, http, ours=self._connections.given is None)
+        stream, left = attempt.request.stream, attempt.time_left
         try:
-            response = self._http.send(prepared.request, stream=attempt.request.stream or timed)
-            if attempt.request.stream and response.is_success:
-                return self._answer(response, b"", prepared, _Opened(response, response.iter_bytes()))
-            body = _read_until(response, time.monotonic() + (attempt.time_left or 0)) if timed else response.read()
-        except WIRE_ERRORS as exc:
-            return failure(exc, str(prepared.request.url))
+            response = http.send(request, stream=stream or left is not None)
+            if stream and response.is_success:
+                source = _Opened(response, response.iter_bytes(), prepared.url)
+                return self._answer(response.status_code, response.headers, b"", prepared, source)
+            body = response.read() if left is None else _read_until(response, time.monotonic() + left)
         except _DeadlineError:
-            return late(str(prepared.request.url))
-        return self._answer(response, body, prepared)
+            return late(prepared.url)
+        except Exception as exc:
+            if (told := _httpx.told(exc)) is None:
+                raise
+            return failure(exc, told, prepared.url)
+        return self._answer(response.status_code, response.headers, body, prepared)
 
     @staticmethod
     def _read(source: Source) -> bytes | TransportError:
         opened = _opened(source)
         try:
             return next(opened.chunks, b"")
-        except WIRE_ERRORS as exc:
-            return failure(exc, str(opened.response.url))
+        except Exception as exc:
+            from lmaas import _httpx
+
+            if (told := _httpx.told(exc)) is None:
+                raise
+            return failure(exc, told, opened.url)
 
 
 class _DeadlineError(Exception):
@@ -143,6 +204,7 @@ class _Opened:
 
     response: HttpResponse
     chunks: Iterator[bytes]
+    url: str
 
 
 def _opened(source: Source) -> _Opened:

@@ -7,7 +7,6 @@ from dataclasses import replace
 from types import EllipsisType, TracebackType
 from typing import TYPE_CHECKING, Self, cast
 
-from lmaas._driver import AsyncHttpClient, HttpClient
 from lmaas._flow import Core, Raw
 from lmaas._retry import RetryBudget, RetryPolicy
 from lmaas._settings import (
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
 
     from lmaas._async_driver import AsyncDriver
+    from lmaas._httpx import AsyncHttpClient, HttpClient
 
 Unset = EllipsisType
 

@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
@@ -17,7 +18,7 @@ from sdk_samples import JOB
 import lmaas
 from lmaas import AsyncLMaaS, LMaaS
 from lmaas._async_driver import MAX_OPEN_REQUESTS
-from lmaas._driver import shared_tls_context
+from lmaas._httpx import shared_tls_context
 
 EVENT = (
     b"id: 1\nevent: message\n"
@@ -220,6 +221,25 @@ def test_a_client_that_was_never_used_or_is_closed_does_not_warn(loopback):
     gc.collect()
 
 
+def test_a_closed_client_sends_nothing_whether_it_was_used_before_or_not(loopback):
+    server = loopback(whole())
+    used, unused = LMaaS(base_url=server.url), LMaaS(base_url=server.url)
+    used.jobs.retrieve("job-1")
+    for client in (used, unused):
+        client.close()
+        with pytest.raises(RuntimeError, match="closed"):
+            client.jobs.retrieve("job-1")
+    assert len(server.requests) == 1
+
+
+def test_threads_that_meet_at_the_first_call_share_one_http_client():
+    connections = LMaaS().core.driver._connections
+    with ThreadPoolExecutor(8) as pool:
+        made = {id(each.result()) for each in [pool.submit(connections.http) for _ in range(8)]}
+    connections.close()
+    assert len(made) == 1
+
+
 def test_copies_share_the_connections_and_leave_closing_to_the_original(connect):
     client = connect(job)
     twin = client.with_options(timeout=1.0, max_retries=0, extra_headers={"x-a": "1"})
@@ -334,10 +354,10 @@ def test_the_key_shows_nowhere(connect, caplog):
 
 def test_all_clients_of_https_share_one_tls_context_and_those_of_http_load_none():
     with LMaaS(base_url="https://a.example") as one, LMaaS(base_url="https://b.example") as two:
-        contexts = {id(c.core.driver._http._transport._pool._ssl_context) for c in (one, two)}
+        contexts = {id(c.core.driver._connections.http()._transport._pool._ssl_context) for c in (one, two)}
     assert contexts == {id(shared_tls_context())}
     with LMaaS(base_url="http://a.example") as plain:
-        assert plain.core.driver._http._transport._pool._ssl_context.get_ca_certs() == []
+        assert plain.core.driver._connections.http()._transport._pool._ssl_context.get_ca_certs() == []
 
 
 def test_methods_show_the_documentation_and_signature_of_what_they_stand_for():

@@ -106,9 +106,16 @@ def test_importing_the_package_loads_nothing_heavy():
     assert not loaded & {"pydantic", "httpx", "numpy", "torch", "flask", "asyncio", "ssl", "typing"}
 
 
-def test_a_first_client_loads_neither_pydantic_nor_asyncio_nor_numpy():
+def test_a_first_client_loads_no_http_library_nor_pydantic_nor_asyncio_nor_numpy():
     loaded = loaded_by("import lmaas; lmaas.LMaaS()")
-    assert not loaded & {"pydantic", "asyncio", "numpy", "torch", "flask", "click", "rich"}
+    assert not loaded & {"httpx", "ssl", "email", "pydantic", "asyncio", "numpy", "torch", "flask", "click", "rich"}
+
+
+def test_a_client_over_aiohttp_does_without_httpx():
+    ask = "asyncio.run(lmaas.AsyncLMaaS(transport='aiohttp', base_url='http://127.0.0.1:1').jobs.retrieve('a'))"
+    loaded = loaded_by(f"import asyncio, contextlib, lmaas\nwith contextlib.suppress(lmaas.APIConnectionError): {ask}")
+    assert "aiohttp" in loaded
+    assert "httpx" not in loaded
 
 
 def test_the_version_is_that_of_the_distribution():

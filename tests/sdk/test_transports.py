@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import gzip
 import shutil
 import socket
 import ssl
 import subprocess
 import threading
+from base64 import b64encode
 
+import aiohttp
 import httpx
 import pytest
 from sdk_samples import JOB
 
 import lmaas
 from lmaas import AsyncLMaaS
-from lmaas._driver import shared_tls_context
+from lmaas._httpx import shared_tls_context
 from lmaas.testing import MockServer
 
 HEAD = b"HTTP/1.1 200 OK\r\nconnection: close\r\n"
@@ -71,6 +74,10 @@ def scripted():
         server.listener.close()
 
 
+def heads(server: Scripted) -> str:
+    return b"".join(server.requests).decode().lower()
+
+
 def retrieve(url: str, transport: str, **settings) -> str:
     async def run() -> str:
         async with AsyncLMaaS(base_url=url, transport=transport, **settings) as client:
@@ -123,7 +130,7 @@ def test_a_certificate_is_checked_against_the_trusted_ones(scripted, transport, 
     with pytest.raises(lmaas.APIConnectionError, match=r"(?i)certificate"):
         retrieve(scripted(b"", tls=served).url, transport, max_retries=0)
     trusting = ssl.create_default_context(cafile=str(certificate))
-    monkeypatch.setattr("lmaas._driver.shared_tls_context", lambda: trusting)
+    monkeypatch.setattr("lmaas._httpx.shared_tls_context", lambda: trusting)
     assert retrieve(scripted(WHOLE, tls=served).url, transport) == "job-1"
     gc.collect()  # a socket left open would warn here, and a warning is an error
 
@@ -134,6 +141,80 @@ def test_a_proxy_of_the_environment_is_used(scripted, transport, monkeypatch):
     monkeypatch.delenv("NO_PROXY", raising=False)
     assert retrieve("http://models.example", transport) == "job-1"
     assert proxy.requests[0].startswith(b"GET http://models.example/v1/jobs/job-1 HTTP/1.1\r\n")
+
+
+def test_a_host_the_environment_excepts_is_asked_itself(scripted, transport, monkeypatch):
+    server = scripted(WHOLE)
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv("NO_PROXY", "models.example,127.0.0.1")
+    assert retrieve(server.url, transport) == "job-1"
+
+
+def test_the_name_and_password_of_a_proxy_are_told_to_it(scripted, transport, monkeypatch):
+    proxy = scripted(WHOLE)
+    monkeypatch.setenv("HTTP_PROXY", proxy.url.replace("http://", "http://me:secret@"))
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    assert retrieve("http://models.example", transport) == "job-1"
+    assert f"proxy-authorization: Basic {b64encode(b'me:secret').decode()}".lower() in heads(proxy)
+
+
+def test_the_name_and_password_of_an_address_win_over_the_key(scripted, transport):
+    server = scripted(WHOLE)
+    assert retrieve(server.url.replace("http://", "http://me:secret@"), transport, api_key="sk-1") == "job-1"
+    assert f"authorization: Basic {b64encode(b'me:secret').decode()}".lower() in heads(server)
+    assert "bearer" not in heads(server)
+
+
+def test_a_compressed_answer_is_unpacked_and_headers_that_come_twice_are_joined(scripted, transport):
+    packed = gzip.compress(BODY)
+    length = b"content-encoding: gzip\r\ncontent-length: %d\r\n" % len(packed)
+    server = scripted(HEAD + b"X-Tag: a\r\nx-tag: b\r\n" + length + b"\r\n" + packed)
+
+    async def ask() -> tuple[str, str]:
+        async with AsyncLMaaS(base_url=server.url, transport=transport) as client:
+            raw = await client.jobs.with_raw_response.retrieve("job-1")
+            return raw.parse().id, raw.headers["x-tag"]
+
+    assert asyncio.run(ask()) == ("job-1", "a, b")
+    assert "accept-encoding: gzip" in heads(server)
+
+
+def test_no_cookie_is_kept_and_no_redirect_followed(scripted, transport):
+    moved = b"HTTP/1.1 307 Moved\r\nlocation: /elsewhere\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+    server = scripted(WHOLE.replace(HEAD, HEAD + b"set-cookie: seen=1\r\n"), moved, b"")
+
+    async def twice() -> None:
+        url = server.url.replace("127.0.0.1", "localhost")  # cookies of bare addresses are kept by nobody
+        async with AsyncLMaaS(base_url=url, transport=transport) as client:
+            await client.jobs.retrieve("job-1")
+            await client.jobs.retrieve("job-1")
+
+    with pytest.raises(lmaas.APIStatusError, match="307"):
+        asyncio.run(twice())
+    assert [b"cookie" in request.lower() for request in server.requests] == [False, False]
+
+
+def test_a_large_body_is_sent_without_a_warning(transport):
+    rows = [[float(number)] * 1000 for number in range(400)]
+
+    async def ask(server: MockServer) -> None:
+        async with server.async_client(transport=transport) as client:
+            await client.predict("nobody", rows)
+
+    with MockServer(prewarm=False) as server, pytest.raises(lmaas.NotFoundError):
+        asyncio.run(ask(server))
+
+
+def test_aiohttp_beneath_an_httpx_client_of_the_callers_fails_by_the_same_names():
+    def lose(_request: httpx.Request) -> httpx.Response:
+        raise aiohttp.ServerDisconnectedError
+
+    async def ask() -> None:
+        async with httpx.AsyncClient(transport=httpx.MockTransport(lose)) as http:
+            await AsyncLMaaS(base_url="http://test", http_client=http, max_retries=0).jobs.retrieve("job-1")
+
+    with pytest.raises(lmaas.APIConnectionError, match="the connection was lost"):
+        asyncio.run(ask())
 
 
 def test_a_stream_left_early_closes_its_connection(scripted, transport):
@@ -205,6 +286,6 @@ def test_all_connections_over_https_share_one_tls_context():
     async def context() -> object:
         async with AsyncLMaaS(base_url="https://models.example", transport="aiohttp") as client:
             lanes = await client.core.driver._lanes()
-            return lanes.take()._transport.ssl_context
+            return lanes.take().session.connector._ssl
 
     assert asyncio.run(context()) is shared_tls_context()
