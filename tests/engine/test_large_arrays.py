@@ -56,6 +56,19 @@ def test_a_flipped_bit_in_a_large_array_is_found(read):
     assert caught.value.code == "dataset_truncated"
 
 
+@pytest.mark.parametrize(
+    ("change", "code"), [(lambda npy: npy + b"more", "archive_bomb"), (lambda npy: npy[:-1], None)]
+)
+def test_a_large_array_of_another_size_than_it_says_is_refused(read, change, code):
+    member, stream = io.BytesIO(), io.BytesIO()
+    np.save(member, X)
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr("x.npy", change(member.getvalue()))
+    with pytest.raises(InvalidError) as caught:
+        read(stream.getvalue(), limits=SMALL)
+    assert caught.value.code == (code or "dataset_truncated")
+
+
 def test_a_large_row_that_is_not_finite_is_named(read):
     x = X.copy()
     x[33, 2] = np.nan

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from lmaas_server.engine.data.archive import Archive, Member, could_hold
+from lmaas_server.engine.data.crc import crc_of
 from lmaas_server.engine.data.examples import Array
 from lmaas_server.engine.data.spill import room_for
 from lmaas_server.errors import InvalidError, UnsupportedError
@@ -60,7 +61,7 @@ def _read_array(archive: Archive, info: zipfile.ZipInfo, name: str) -> Array:
             flat = np.empty(size, dtype=np.uint8)
         elif info.compress_type == zipfile.ZIP_STORED:
             begin = archive.begin_of(info) + member.count
-            _check(member, size, name)
+            _check(archive, info, member, size, name)
             # Copied on writing: what computes in place must not reach the file.
             flat = np.memmap(archive.path, dtype=np.uint8, mode="c", offset=begin, shape=(size,))
             return _laid_out(flat, shape, dtype, fortran=fortran)
@@ -132,10 +133,13 @@ def _fill(member: Member, flat: Array, name: str) -> None:
         flat[at : at + len(chunk)] = np.frombuffer(chunk, dtype=np.uint8)
 
 
-def _check(member: Member, size: int, name: str) -> None:
-    """Read an array for its checksum alone."""
-    for _ in _chunks(member, size, name):
-        pass
+def _check(archive: Archive, info: zipfile.ZipInfo, member: Member, size: int, name: str) -> None:
+    """Check that the rest of a stored member is an array of this size, and that its checksum is right."""
+    _compare(info.compress_size - member.count, size, name)
+    if info.compress_size != info.file_size:
+        raise zipfile.BadZipFile(f"{info.filename!r} is stored in {info.compress_size:,} bytes, not {info.file_size:,}")
+    if crc_of(archive.path, archive.begin_of(info), info.file_size) != info.CRC:
+        raise zipfile.BadZipFile(f"Bad CRC-32 for file {info.filename!r}")  # in zipfile's words
 
 
 def _chunks(member: Member, size: int, name: str) -> Iterator[tuple[int, bytes]]:
@@ -143,12 +147,19 @@ def _chunks(member: Member, size: int, name: str) -> Iterator[tuple[int, bytes]]
     at = 0
     while chunk := member.read(_CHUNK):
         if at + len(chunk) > size:
-            raise InvalidError(f"array {name} holds more than its header says", code="archive_bomb", param=name)
+            _compare(at + len(chunk), size, name)
         yield at, chunk
         at += len(chunk)
-    if at < size:
+    _compare(at, size, name)
+
+
+def _compare(found: int, size: int, name: str) -> None:
+    """Refuse an array of another size than its header says."""
+    if found > size:
+        raise InvalidError(f"array {name} holds more than its header says", code="archive_bomb", param=name)
+    if found < size:
         raise InvalidError(
-            f"array {name} ends after {at:,} of {size:,} bytes; send the whole file again",
+            f"array {name} ends after {found:,} of {size:,} bytes; send the whole file again",
             code="dataset_truncated",
             param=name,
         )
