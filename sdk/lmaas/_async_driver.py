@@ -116,7 +116,7 @@ class AsyncDriver(Driver):
             try:
                 action = send(reply)
             except StopIteration as stop:
-                return stop.value  # type: ignore[no-any-return]
+                return stop.value  # type: ignore[no-any-return]  # a StopIteration holds Any
             try:
                 reply, send = await self.perform(action), flow.send
             except BaseException as exc:  # noqa: BLE001 - the flow cleans up and lets it pass

@@ -15,7 +15,7 @@ from lmaas._driver import Prepared, Told
 
 if "httpx" not in sys.modules:
     # httpx imports its command line (click and rich, 60 ms) wherever those are installed; a library has no use for it.
-    sys.modules["httpx._main"] = None  # type: ignore[assignment]
+    sys.modules["httpx._main"] = None  # type: ignore[assignment]  # None forbids the import
     import httpx
 
     del sys.modules["httpx._main"]
@@ -24,7 +24,7 @@ else:
 
 if find_spec("sniffio") is None:
     # httpcore asks for it ten times a request; a failing import searches the whole path each time (0.25 ms).
-    sys.modules.setdefault("sniffio", None)  # type: ignore[arg-type]
+    sys.modules.setdefault("sniffio", None)  # type: ignore[arg-type]  # likewise
 
 LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=64)
 """Streams hold a connection each for as long as they are read; they must not use up a pool."""

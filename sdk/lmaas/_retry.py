@@ -179,7 +179,7 @@ def retrying(flow: Flow[ResultT], policy: RetryPolicy) -> Flow[ResultT]:
         try:
             action = flow.send(reply) if error is None else flow.throw(error)
         except StopIteration as stop:
-            return stop.value  # type: ignore[no-any-return]
+            return stop.value  # type: ignore[no-any-return]  # a StopIteration holds Any
         error = None
         if isinstance(action, Together):
             action = replace(action, flows=tuple(retrying(each, policy) for each in action.flows))

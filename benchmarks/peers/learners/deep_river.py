@@ -28,7 +28,7 @@ def champion(x: Array, y: Array) -> nn.Sequential:
     for _ in range(EPOCHS):
         for chosen in torch.randperm(len(rows)).split(BATCH):  # type: ignore[no-untyped-call]  # torch leaves both untyped
             optimizer.zero_grad()
-            functional.cross_entropy(network(rows[chosen]), labels[chosen]).backward()  # type: ignore[no-untyped-call]
+            functional.cross_entropy(network(rows[chosen]), labels[chosen]).backward()  # type: ignore[no-untyped-call]  # likewise
             optimizer.step()
     return network
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import cast
 
 from lmaas.types import (
     CNN,
@@ -180,14 +180,14 @@ def _architecture(request: TrainingRequest, dataset: Json, base: Json | None) ->
     if base is None:
         return request.architecture or _SUITED[dataset["input"]["kind"]](dataset["input"], dataset["rows"])
     stored = base["architecture"]
-    inherited: Any = ARCHITECTURES[stored["type"]].config.model_validate(stored)
+    inherited = cast("Architecture", ARCHITECTURES[stored["type"]].config.model_validate(stored))
     if request.architecture not in {None, inherited}:
         raise InvalidError(
             f"the base model is {inherited!r}; the request asks for {request.architecture!r}. Leave architecture out",
             code="architecture_mismatch",
             param="architecture",
         )
-    return inherited  # type: ignore[no-any-return]
+    return inherited
 
 
 def _for_texts(_: Json, rows: int) -> Architecture:

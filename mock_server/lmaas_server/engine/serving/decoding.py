@@ -53,7 +53,7 @@ class LlamaDecoder:
         self.layout = Layout(len(inner.layers), int(config.num_key_value_heads), self._width, device)
         self._norm = float(config.rms_norm_eps)
         self._embedding: Tensor = inner.embed_tokens.weight.detach()
-        self._output: Tensor = network.lm_head.weight.detach()  # type: ignore[union-attr, operator]
+        self._output: Tensor = network.lm_head.weight.detach()  # type: ignore[union-attr, operator]  # of a Module torch says Tensor or Module
         self._last: Tensor = inner.norm.weight.detach()
         self._layers = [_llama_layer(layer) for layer in inner.layers]
         self._cos, self._sin = _rotations(inner.rotary_emb, int(config.max_position_embeddings))
@@ -145,11 +145,11 @@ def _layers_on(memory: Memory) -> list[Any]:
     """Return what transformers takes for its cache, writing into `memory`."""
     from transformers.cache_utils import DynamicLayer
 
-    class Layer(DynamicLayer):  # type: ignore[no-untyped-call]
+    class Layer(DynamicLayer):  # type: ignore[no-untyped-call]  # transformers leaves it untyped
         """One layer of the memory."""
 
         def __init__(self, part: Tensor) -> None:
-            super().__init__()  # type: ignore[no-untyped-call]
+            super().__init__()  # type: ignore[no-untyped-call]  # likewise
             self._part = part
             self.is_initialized = True
 

@@ -45,7 +45,7 @@ class TextPredictor:
         self.classes: list[int | str] = []
         self.bytes = decoder.nbytes
         self._form = str(self.input.get("form", ""))
-        context = context_of(network.config.to_dict())  # type: ignore[union-attr, operator]
+        context = context_of(network.config.to_dict())  # type: ignore[union-attr, operator]  # of a Module torch says Tensor or Module
         self._generator = Generator(decoder, self.tokens, context=context)
 
     def __repr__(self) -> str:
