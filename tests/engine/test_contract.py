@@ -20,7 +20,7 @@ import pytest
 from contract_cases import CASES, SAMPLES, Case, numbers
 
 from lmaas.types import Architecture
-from lmaas.types.jobs import Task
+from lmaas.types.job_requests import Task
 from lmaas_server.engine.architectures import causal_lm
 from lmaas_server.engine.bundle import load_bundle
 from lmaas_server.engine.data.examples import Examples

@@ -111,6 +111,11 @@ def test_a_first_client_loads_no_http_library_nor_pydantic_nor_asyncio_nor_numpy
     assert not loaded & {"httpx", "ssl", "email", "pydantic", "asyncio", "numpy", "torch", "flask", "click", "rich"}
 
 
+def test_who_watches_a_job_loads_no_architecture_and_no_optimizer():
+    loaded = loaded_by("import lmaas; lmaas.types.Job")
+    assert not loaded & {"lmaas.types.architectures", "lmaas.types.optimizers"}
+
+
 def test_a_client_over_aiohttp_does_without_httpx():
     ask = "asyncio.run(lmaas.AsyncLMaaS(transport='aiohttp', base_url='http://127.0.0.1:1').jobs.retrieve('a'))"
     loaded = loaded_by(f"import asyncio, contextlib, lmaas\nwith contextlib.suppress(lmaas.APIConnectionError): {ask}")

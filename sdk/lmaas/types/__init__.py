@@ -49,22 +49,16 @@ if TYPE_CHECKING:
     )
     from lmaas.types.explanations import Attribution, Explanation, ExplanationMethod, ExplanationRequest
     from lmaas.types.feedback import Feedback, FeedbackBatch, FeedbackItem
-    from lmaas.types.jobs import (
-        Checkpoint,
+    from lmaas.types.job_requests import (
         Checkpoints,
         EarlyStopping,
         EvaluationRequest,
-        Gate,
-        Job,
-        JobError,
-        JobEvent,
-        JobProgress,
         JobRequest,
-        JobTrigger,
         TrainingRequest,
         UpdateRequest,
         Validation,
     )
+    from lmaas.types.jobs import Checkpoint, Job, JobError, JobEvent, JobProgress, JobTrigger
     from lmaas.types.lineage import (
         Lineage,
         LineageDataset,
@@ -99,7 +93,7 @@ if TYPE_CHECKING:
         Schedule,
         StepSchedule,
     )
-    from lmaas.types.policies import Guard, GuardSpec, UpdatePolicy, UpdatePolicySpec
+    from lmaas.types.policies import Gate, Guard, GuardSpec, UpdatePolicy, UpdatePolicySpec
     from lmaas.types.predictions import (
         GeneratedToken,
         Output,
@@ -297,21 +291,22 @@ _NAMES = {
         "FeedbackBatch",
         "FeedbackItem",
     ),
-    "lmaas.types.jobs": (
-        "Checkpoint",
+    "lmaas.types.job_requests": (
         "Checkpoints",
         "EarlyStopping",
         "EvaluationRequest",
-        "Gate",
+        "JobRequest",
+        "TrainingRequest",
+        "UpdateRequest",
+        "Validation",
+    ),
+    "lmaas.types.jobs": (
+        "Checkpoint",
         "Job",
         "JobError",
         "JobEvent",
         "JobProgress",
-        "JobRequest",
         "JobTrigger",
-        "TrainingRequest",
-        "UpdateRequest",
-        "Validation",
     ),
     "lmaas.types.lineage": (
         "Lineage",
@@ -353,6 +348,7 @@ _NAMES = {
         "StepSchedule",
     ),
     "lmaas.types.policies": (
+        "Gate",
         "Guard",
         "GuardSpec",
         "UpdatePolicy",

@@ -1,4 +1,4 @@
-"""What a deployment does of its own accord: start updates, and take back a canary that is worse."""
+"""What a deployment does of its own accord: start updates, promote them, and take back a canary that is worse."""
 
 from __future__ import annotations
 
@@ -7,7 +7,22 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from lmaas.types._wire import WireObject, WireRequest
-from lmaas.types.jobs import Gate, Strategy
+
+Strategy = Literal["replay_distill", "finetune", "retrain", "consolidate"]
+
+
+class Gate(WireRequest):
+    """What a candidate must show before it is promoted; the defaults are those of the promotion gate.
+
+    `max_anchor_drop`: points of accuracy (0.01 is one point) the anchor holdout may lose, at the one-sided
+    `confidence` bound; of a language model nats a token, 0.15 if omitted. `significance`: of McNemar's test on the
+    fresh holdout.
+    """
+
+    enabled: bool = True
+    max_anchor_drop: Annotated[float, Field(ge=0, le=1)] = 0.01
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+    significance: Annotated[float, Field(gt=0, lt=1)] = 0.05
 
 
 class UpdatePolicySpec(WireRequest):
