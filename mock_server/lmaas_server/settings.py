@@ -38,7 +38,8 @@ class Settings(BaseSettings):
     """A job whose estimate is above this is refused before it starts."""
     max_upload_mb: int = Field(default=2048, ge=1)
     upload_part_kb: int = Field(default=8192, ge=1)
-    """Of the parts of an upload in parts; larger where there would be more than 10,000."""
+    """Of the parts of an upload in parts; up to 4 times as much where there would be more than 32, and more than that
+    where there would be more than 10,000."""
     upload_hours: float = Field(default=24.0, gt=0)
     """How long an upload in parts may take; what is left of it then is removed."""
     max_uploads: int = Field(default=64, ge=1)

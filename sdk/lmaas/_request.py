@@ -22,6 +22,8 @@ Progress: TypeAlias = Callable[[int, int], None]
 
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 CHUNK_BYTES = 1 << 20
+CHECKED_BYTES = 1 << 18
+"""Read at a time where bytes are only looked at: what a core's cache holds is not fetched from memory again."""
 
 
 class CallOptions(TypedDict, total=False):
@@ -122,16 +124,32 @@ class Slice:
             while left:
                 block = file.read(min(left, CHUNK_BYTES))
                 if not block:
-                    raise OSError(f"{self.source} has shrunk while it was sent: {left} bytes of a part are gone")
+                    raise self._shrunk(left)
                 left -= len(block)
                 yield block
 
     def checksum(self) -> str:
-        """Return the sha256 of the bytes."""
-        digest = sha256()
-        for block in self.blocks():
-            digest.update(block)
+        """Return the sha256 of the bytes.
+
+        Raises:
+            OSError: The file cannot be read, or has shrunk since it was measured.
+        """
+        if isinstance(self.source, bytes):
+            return sha256(memoryview(self.source)[self.start : self.start + self.size]).hexdigest()
+        digest, left = sha256(), self.size
+        block = memoryview(bytearray(min(CHECKED_BYTES, left)))
+        with self.source.open("rb", buffering=0) as file:
+            file.seek(self.start)
+            while left:
+                count = file.readinto(block[:left])
+                if not count:
+                    raise self._shrunk(left)
+                digest.update(block[:count])
+                left -= count
         return digest.hexdigest()
+
+    def _shrunk(self, left: int) -> OSError:
+        return OSError(f"{self.source} has shrunk while it was sent: {left} bytes of a part are gone")
 
 
 Body: TypeAlias = bytes | Upload | Slice

@@ -174,3 +174,5 @@ def test_a_slice_is_the_bytes_it_names_from_a_file_as_from_memory(path):
 def test_a_file_that_shrinks_while_it_is_sent_is_an_error(path):
     with pytest.raises(OSError, match="has shrunk"):
         list(Slice(path, len(ROWS) - 1, 2).blocks())
+    with pytest.raises(OSError, match="has shrunk"):
+        Slice(path, len(ROWS) - 1, 2).checksum()

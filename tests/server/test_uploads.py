@@ -94,6 +94,12 @@ def test_completing_again_gives_the_same_dataset(http):
     assert error(put(http, upload, 1), 409)["code"] == "upload_completed"
 
 
+@pytest.mark.parametrize(("kib", "part_kib"), [(1, 1), (32, 1), (33, 2), (100, 4), (1000, 4), (40_001, 5)])
+def test_parts_grow_with_the_file_so_that_there_are_not_too_many(http, kib, part_kib):
+    session = http.post("/v1/uploads", json={"filename": "f", "bytes": kib * KIB}).get_json()
+    assert part_kib - 1 < session["part_bytes"] / KIB <= part_kib
+
+
 def test_a_missing_part_is_named(http):
     upload = begin(http)
     for number in {*range(1, PARTS + 1)} - {2, 3}:

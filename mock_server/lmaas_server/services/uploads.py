@@ -16,6 +16,9 @@ from lmaas_server.storage.uploads import Arrived, UploadFiles, UploadRecord
 __all__ = ["UploadService"]
 
 _MOST_PARTS = 10_000
+_GOOD_MANY_PARTS = 32
+"""Up to which parts stay as small as the setting says: each costs both sides a request, and a broken line costs one."""
+_MOST_TIMES_AS_LARGE = 4
 _NAMED = 10
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -68,7 +71,7 @@ class UploadService:
                 id=id,
                 filename=asked.filename,
                 bytes=asked.bytes,
-                part_bytes=max(self._part_bytes, -(-asked.bytes // _MOST_PARTS)),
+                part_bytes=self._part_bytes_for(asked.bytes),
                 fields=asked.model_dump(mode="json", exclude={"filename", "bytes"}, exclude_none=True),
                 created_at=now,
                 expires_at=now + self._lifetime,
@@ -150,6 +153,10 @@ class UploadService:
         for id in expired:
             self._files.delete(id)
         return len(expired)
+
+    def _part_bytes_for(self, size: int) -> int:
+        times = min(-(-size // (self._part_bytes * _GOOD_MANY_PARTS)), _MOST_TIMES_AS_LARGE)
+        return max(self._part_bytes * times, -(-size // _MOST_PARTS))
 
     def _known(self, id: str) -> UploadRecord:
         record = self._files.get(id)
