@@ -124,7 +124,7 @@ class Slice:
             while left:
                 block = file.read(min(left, CHUNK_BYTES))
                 if not block:
-                    raise self._shrunk(left)
+                    raise _shrunk(self.source, left)
                 left -= len(block)
                 yield block
 
@@ -143,13 +143,14 @@ class Slice:
             while left:
                 count = file.readinto(block[:left])
                 if not count:
-                    raise self._shrunk(left)
+                    raise _shrunk(self.source, left)
                 digest.update(block[:count])
                 left -= count
         return digest.hexdigest()
 
-    def _shrunk(self, left: int) -> OSError:
-        return OSError(f"{self.source} has shrunk while it was sent: {left} bytes of a part are gone")
+
+def _shrunk(path: Path, left: int) -> OSError:
+    return OSError(f"{path} has shrunk while it was sent: {left} bytes of a part are gone")
 
 
 Body: TypeAlias = bytes | Upload | Slice
