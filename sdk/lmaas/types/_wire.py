@@ -4,8 +4,6 @@ What the server says is read leniently, so that an old client survives a newer s
 asks is checked strictly, so that a misspelt word is an error and never a silent default.
 """
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field

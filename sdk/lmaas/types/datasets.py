@@ -1,7 +1,5 @@
 """Datasets: files of examples, checked whole when they arrive."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any, Literal
 
 from pydantic import Field

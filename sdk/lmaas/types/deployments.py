@@ -1,7 +1,5 @@
 """Deployments: names under which model versions serve predictions."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any, Literal
 
 from pydantic import Field

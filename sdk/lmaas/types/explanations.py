@@ -1,7 +1,5 @@
 """Explanations: how much each part of a row has to do with its answer."""
 
-from __future__ import annotations
-
 from os import PathLike
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -85,7 +83,7 @@ class Explanation(WireObject):
     def __getitem__(self, row: int) -> Attribution:
         return self.outputs[row]
 
-    def plot(self, row: int = 0, *, path: str | PathLike[str] | None = None) -> Figure:
+    def plot(self, row: int = 0, *, path: str | PathLike[str] | None = None) -> "Figure":
         """Draw the explanation of a row, and save it where a path is given; needs `lmaas[plot]`.
 
         A heat map over a picture, beneath a spectrogram, or of numbers; a text in colours; bars for the columns of a

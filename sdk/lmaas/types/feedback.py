@@ -1,7 +1,5 @@
 """Feedback: what a prediction should have been, or how it was received."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any, Literal
 
 from pydantic import Field

@@ -3,8 +3,6 @@
 Apart from `jobs.py`, so that who watches a job does not load every architecture and optimizer there is.
 """
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from pydantic import Field

@@ -1,7 +1,5 @@
 """Jobs: what the server does in the background, as it is watched. What is asked for is in `job_requests.py`."""
 
-from __future__ import annotations
-
 from typing import Any, Literal
 
 from lmaas.types._wire import WireObject

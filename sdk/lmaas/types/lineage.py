@@ -1,7 +1,5 @@
 """Lineage: what a version was made from, back to the first of its kind."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Literal

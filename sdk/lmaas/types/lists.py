@@ -1,7 +1,5 @@
 """What every noun shares: pages of a list, a deletion, an error."""
 
-from __future__ import annotations
-
 from typing import Generic, Literal, TypeVar
 
 from lmaas.types._wire import WireObject

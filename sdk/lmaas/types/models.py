@@ -1,7 +1,5 @@
 """Models: trained versions in the registry, `NAME@VERSION`."""
 
-from __future__ import annotations
-
 from typing import Any, Literal
 
 from lmaas.types._wire import WireObject, WireRequest

@@ -1,7 +1,5 @@
 """Optimizers, learning-rate schedules and losses a training request may ask for, told apart by `type`."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from pydantic import Field

@@ -1,7 +1,5 @@
 """What a deployment does of its own accord: start updates, promote them, and take back a canary that is worse."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any, Literal
 
 from pydantic import Field

@@ -1,7 +1,5 @@
 """Predictions: what a deployment answered, kept so that feedback needs only an id."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any, Literal
 
 from pydantic import Field

@@ -1,7 +1,5 @@
 """What deployments do: figures over a window of time, the state of the watch for drift, and events."""
 
-from __future__ import annotations
-
 from typing import Any, Literal
 
 from lmaas.types._wire import WireObject

@@ -1,7 +1,5 @@
 """Uploads: a large file on its way in parts, in any order and over any number of connections."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from pydantic import Field
