@@ -5,14 +5,15 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from pydantic import ValidationError
 
-from lmaas_server.settings import Settings
+from lmaas._version import __version__
+
+if TYPE_CHECKING:
+    from lmaas_server.settings import Settings
 
 __all__ = ["main"]
 
@@ -30,13 +31,16 @@ __all__ = ["main"]
     "--threads", type=click.IntRange(min=4), help="Threads of each, for slow requests.  [LMAAS_SERVER_THREADS; 32]"
 )
 @click.option("--device", help="Where models learn and answer: cpu, cuda, cuda:N, auto.  [LMAAS_SERVER_DEVICE; cpu]")
-@click.version_option(version("lmaas"), package_name="lmaas")
+@click.version_option(__version__, package_name="lmaas")
 def main(**given: Any) -> None:
     """Serve models: train, predict, learn from feedback."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     # --help needs no server
+    from pydantic import ValidationError
+
     from lmaas_server.lock import DataDirectoryInUseError
     from lmaas_server.serving import PortInUseError, free_port, serve
+    from lmaas_server.settings import Settings
 
     try:
         settings = Settings(**{name: value for name, value in given.items() if value is not None})
@@ -50,7 +54,7 @@ def main(**given: Any) -> None:
         raise click.ClickException(str(exc)) from exc
 
     def announce(url: str) -> None:
-        click.echo(f"lmaas-server {version('lmaas')} listening on {url}, data in {settings.data_dir.absolute()}")
+        click.echo(f"lmaas-server {__version__} listening on {url}, data in {settings.data_dir.absolute()}")
 
     try:
         serve(settings, announce=announce)

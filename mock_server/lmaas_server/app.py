@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from flask import Flask
 
-from lmaas_server.docs_page import page_bytes
 from lmaas_server.engine.base_models import BaseModels
 from lmaas_server.http.auth import ApiKeys, is_loopback
 from lmaas_server.http.gateway import Gateway
@@ -17,7 +16,6 @@ from lmaas_server.http.idempotency import Idempotency
 from lmaas_server.http.sse import Streams
 from lmaas_server.jobs.runner import JobRunner
 from lmaas_server.lock import DirectoryLock
-from lmaas_server.openapi import document_bytes
 from lmaas_server.routes.base_models import BaseModelRoutes
 from lmaas_server.routes.datasets import DatasetRoutes
 from lmaas_server.routes.deployments import DeploymentRoutes
@@ -111,7 +109,7 @@ def create_app(
         is_draining=server.draining.is_set,
     )
     health = HealthRoutes(metrics, not_ready=server.not_ready)
-    for noun in (*routes, health, DocumentationRoutes(document_bytes, page_bytes)):
+    for noun in (*routes, health, DocumentationRoutes(_document, _page)):
         gateway.add(noun)
     return app
 
@@ -302,3 +300,15 @@ def _steward(
 
 def _nothing() -> None:
     """Prepare nothing."""
+
+
+def _document() -> bytes:
+    from lmaas_server.openapi import document_bytes  # late: few ask for it
+
+    return document_bytes()
+
+
+def _page() -> bytes:
+    from lmaas_server.docs_page import page_bytes
+
+    return page_bytes()

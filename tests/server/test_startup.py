@@ -24,7 +24,9 @@ LATE = [
     "sqlalchemy.dialects.postgresql",
     "sqlalchemy.orm",
     "lmaas.client",
+    "lmaas_server.openapi",
     "httpx",
+    "pydantic_settings",
 ]
 _START = """
 import sys
