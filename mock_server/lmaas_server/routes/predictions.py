@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import orjson
-
 from lmaas.types import Deleted, Prediction, PredictionParameters, PredictionRequest
+from lmaas_server.engine.data.json_rows import plain_rows
 from lmaas_server.engine.serving.steps import Steps
 from lmaas_server.errors import InvalidError, ServiceError
 from lmaas_server.http.bodies import JSON_TYPE, NPY_TYPE
@@ -143,7 +142,7 @@ def _from_json(call: Call) -> Asked:
         name = next(iter(call.query))
         message = f"The query parameter `{name}` is for npy bodies; with JSON it belongs into the body."
         raise InvalidError(message, code="unknown_parameter", param=name)
-    if (rows := _plain_rows(call.raw)) is not None:
+    if (rows := plain_rows(call.raw)) is not None:
         return _asked(call, rows=rows)
     body: PredictionRequest = validate_json(PredictionRequest, call.raw)
     return _asked(call, rows=body.inputs, parameters=body.parameters, user=body.user, store=body.store)
@@ -159,18 +158,6 @@ def _asked(call: Call, **about: Any) -> Asked:
         request_key=call.request_key,
         fingerprint=call.fingerprint,
     )
-
-
-def _plain_rows(raw: bytes) -> list[Any] | None:
-    """Return the rows of a body that holds nothing else, as most do, at half the price; None for any other."""
-    try:
-        body = orjson.loads(raw)
-    except orjson.JSONDecodeError:
-        return None  # also NaN and numbers of any length, which are read elsewhere
-    if type(body) is not dict or len(body) != 1:
-        return None
-    inputs = body.get("inputs")
-    return inputs if type(inputs) is list and inputs else None
 
 
 def _from_npy(call: Call) -> Asked:
