@@ -1,4 +1,4 @@
-"""The nouns of the service as frozen dataclasses: what storage returns and services pass on. Knows no wire, no SQL."""
+"""The nouns of the service as dataclasses that nobody changes: what storage returns and services pass on. Knows no wire, no SQL."""
 
 from __future__ import annotations
 
@@ -205,7 +205,8 @@ class RevisionRecord:
     """`change`, `promotion`, `canary`, `rollback`, or `automatic`: a rollback by the server itself."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# Made for every prediction: freezing it would triple what that takes.
+@dataclass(slots=True, kw_only=True)
 class PredictionRecord:
     """An answered request with its inputs: bytes as they came, beside their content type."""
 

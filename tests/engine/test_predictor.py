@@ -7,8 +7,10 @@ import shutil
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from lmaas_server.engine.serving.predictor import Predictor
+from lmaas_server.engine.serving.predictor import Predictor, _likeliest
 
 
 @pytest.fixture(scope="module")
@@ -119,3 +121,12 @@ def test_a_damaged_weights_file_is_refused(blob_model, tmp_path):
     (copy / "weights.safetensors").write_bytes(data)
     with pytest.raises(Exception, match="damaged"):
         Predictor.load(copy)
+
+
+@given(st.integers(1, 12), st.integers(1, 12), st.randoms(use_true_random=False))
+def test_the_likeliest_class_is_the_first_of_the_largest_however_many_rows_there_are(rows, classes, random):
+    # Few different numbers, so that several are the largest.
+    shares = np.array([[random.randrange(4) / 4 for _ in range(classes)] for _ in range(rows)], dtype=np.float32)
+    places, scores = _likeliest(shares)
+    assert places == shares.argmax(axis=1).tolist()
+    assert scores == shares.max(axis=1).tolist()

@@ -44,7 +44,8 @@ _ANY_PAGE = PageRequest()
 Handler = Callable[..., Any]
 
 
-@dataclass(frozen=True, slots=True)
+# Made for every prediction: freezing it would triple what that takes.
+@dataclass(slots=True)
 class Exchange:
     """One request on its way, and the headers its answer will have whatever it is."""
 

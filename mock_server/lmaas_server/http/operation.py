@@ -70,7 +70,8 @@ class Operation:
         return _PARAMETER.sub(r"{\1}", self.path)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# Made for every prediction: freezing it would triple what that takes.
+@dataclass(slots=True, kw_only=True)
 class Call:
     """One request, as the handler of an operation sees it: authenticated, read and validated."""
 
@@ -90,7 +91,8 @@ class Call:
     query: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# Made for every prediction: freezing it would triple what that takes.
+@dataclass(slots=True, kw_only=True)
 class Answer:
     """What goes back when it is not plain JSON of the handler's return value."""
 

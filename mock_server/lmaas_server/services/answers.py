@@ -16,7 +16,8 @@ __all__ = ["Asked", "Predicted"]
 _USUAL = PredictionParameters()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# Made for every prediction: freezing it would triple what that takes.
+@dataclass(slots=True, kw_only=True)
 class Asked:
     """A request for predictions."""
 
@@ -34,7 +35,8 @@ class Asked:
     fingerprint: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# Made for every prediction: freezing it would triple what that takes.
+@dataclass(slots=True, kw_only=True)
 class Predicted:
     """The answer to one request."""
 

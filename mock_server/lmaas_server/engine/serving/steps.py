@@ -19,7 +19,8 @@ __all__ = ["LENGTHY", "Lengthy", "Steps", "Together", "finished"]
 AnswerT = TypeVar("AnswerT")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+# Made for every prediction: freezing it would triple what that takes.
+@dataclass(slots=True, eq=False)
 class Together:
     """Rows to be computed, perhaps with those of others; (rows, ...) of answers are sent back."""
 
