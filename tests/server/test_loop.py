@@ -6,6 +6,7 @@ import asyncio
 import json
 import threading
 from dataclasses import dataclass, field
+from itertools import zip_longest
 
 import pytest
 
@@ -43,6 +44,8 @@ class Exchange:
 
     body: bytes
     breaks_off: bool = False
+    turns: int = 0
+    """For how many turns of the loop the body is on its way."""
     status: int | None = None
     headers: dict[str, str] = field(default_factory=dict)
     answer: bytes = b""
@@ -50,6 +53,8 @@ class Exchange:
     async def __call__(self):
         if self.breaks_off:
             raise ProtocolClosed
+        for _ in range(self.turns):
+            await asyncio.sleep(0)
         return self.body
 
     async def __aiter__(self):
@@ -99,9 +104,9 @@ def at_once(app):
             asked.append(loop(Head(list(said.items())), exchange))
         await asyncio.gather(*asked)
 
-    def at_once(*bodies, breaks_off: bool = False, **headers: str) -> list[Exchange]:
+    def at_once(*bodies, breaks_off: bool = False, turns: tuple[int, ...] = (), **headers: str) -> list[Exchange]:
         raw = [body if isinstance(body, bytes) else json.dumps(body).encode() for body in bodies]
-        exchanges = [Exchange(body, breaks_off=breaks_off) for body in raw]
+        exchanges = [Exchange(body, breaks_off=breaks_off, turns=n) for body, n in zip_longest(raw, turns, fillvalue=0)]
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         asyncio.run(send(Loop(lane_of(app), threads=4), exchanges, named))
         return exchanges
@@ -124,6 +129,24 @@ def test_what_comes_in_one_turn_is_one_batch_computed_on_the_loop(light, at_once
     assert light.batches == [6]
     assert light.threads == [threading.get_ident()]
     assert [len(answer.said["outputs"]) for answer in answers] == [1, 2, 3]
+
+
+def test_a_batch_waits_for_the_next_turn_as_long_as_each_brings_more(light, at_once, deployed, monkeypatch):
+    monkeypatch.setattr("lmaas_server.http.loop.perf_counter", lambda: 0.0)  # as if no time went by
+    at_once(*[{"inputs": deployed.rows()}] * 4, turns=(0, 0, 1, 2))
+    assert light.batches == [4]
+
+
+def test_a_batch_waits_no_longer_than_its_model_allows(light, at_once, deployed, monkeypatch):
+    clock = iter(range(100))
+    monkeypatch.setattr("lmaas_server.http.loop.perf_counter", lambda: next(clock))  # a second each time it is asked
+    at_once(*[{"inputs": deployed.rows()}] * 4, turns=(0, 0, 1, 2))
+    assert light.batches == [2, 1, 1]
+
+
+def test_who_asks_alone_is_answered_in_the_next_turn(light, at_once, deployed):
+    at_once(*[{"inputs": deployed.rows()}] * 2, turns=(0, 1))
+    assert light.batches == [1, 1]
 
 
 def test_answers_of_a_turn_are_those_that_each_would_get_alone(light, at_once, deployed):

@@ -16,6 +16,7 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from time import perf_counter
 from typing import Any, TypeVar
 
 from flask import Request, Response
@@ -40,11 +41,17 @@ _EVENT_STREAM = "text/event-stream"
 
 
 class Turns:
-    """Rows by turn of the loop: what was asked in one is computed in the next, together."""
+    """Rows by turn of the loop: what was asked is computed together once a turn has brought nothing more.
+
+    Who asks alone is answered in the next turn, and nobody is waited for longer than the first model's `max_delay`.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._asked: dict[Batcher, list[tuple[Together, asyncio.Future[Array]]]] = {}
+        self._callers = 0
+        self._seen = 0
+        self._due = 0.0
 
     def __repr__(self) -> str:
         return f"Turns({sum(map(len, self._asked.values()))} asked)"
@@ -59,10 +66,21 @@ class Turns:
         wanted.batcher.check_room(len(waiting))
         answer: asyncio.Future[Array] = self._loop.create_future()
         if not self._asked:
-            self._loop.call_soon(self._compute)
+            self._callers, self._seen = 0, 1
+            self._due = perf_counter() + wanted.batcher.limits.max_delay
+            self._loop.call_soon(self._look)
+        self._callers += 1
         waiting.append((wanted, answer))
         self._asked[wanted.batcher] = waiting
         return answer
+
+    def _look(self) -> None:
+        """Compute, unless the last turn has brought more callers: then the next may do so too."""
+        if self._callers > self._seen and perf_counter() < self._due:
+            self._seen = self._callers
+            self._loop.call_soon(self._look)
+        else:
+            self._compute()
 
     def _compute(self) -> None:
         asked, self._asked = self._asked, {}
