@@ -47,6 +47,14 @@ def report(observer, *, confidence=0.9, seconds=0.001):
     observer.predicted("d", "m@1", role="champion", rows=1, row_errors=0, seconds=seconds, confidences=[confidence])
 
 
+def test_thousands_of_reports_are_counted_without_anybody_asking(observer):
+    for _ in range(1000):
+        report(observer)
+    observer._count_gently()
+    with observer._lock:
+        assert observer._ledger.totals["d"].requests == 1000
+
+
 def test_reports_from_many_threads_are_each_counted_once_while_others_read_and_write(observer):
     def work():
         for _ in range(100):
