@@ -1,4 +1,4 @@
-"""The nouns of the service as dataclasses that nobody changes: what storage returns and services pass on. Knows no wire, no SQL."""
+"""The nouns of the service, which nobody changes: what storage returns and services pass on. Knows no wire, no SQL."""
 
 from __future__ import annotations
 

@@ -85,6 +85,10 @@ class Server:
         if self.several is not None:
             self.several.crew.leave()
 
+    def watch_models(self, listener: Callable[[str], None]) -> None:
+        """Have `listener` told of every version that was loaded; it must not take long."""
+        self.predictors.watch(listener)
+
     def not_ready(self) -> str | None:
         """Say why requests are not welcome; None if they are."""
         if self.draining.is_set():
