@@ -29,7 +29,8 @@ Compute = Callable[[Array], Array]
 
 _HEAVY_SECONDS = 0.002
 """A batch of this and more lets other threads run all the while, so that more cores than one are of use."""
-_LIGHT_SECONDS = 0.001
+_LIGHT_SECONDS = 0.002
+"""A batch of less holds an event loop up for less than threads would take from each other at the interpreter's lock."""
 _GAP_MEMORY = 0.9
 
 
