@@ -1,13 +1,15 @@
 """Files of many times the memory that rows may take are read within it, whatever their format.
 
 Measured is the memory of another process that the kernel cannot take back (RssAnon); pages of a file that is mapped it
-can, so they are no cost. It is looked at from here a thousand times a second.
+can, so they are no cost. It is looked at from here a thousand times a second. Each file is read by a new fork of that
+process, so that nothing hangs on which came before.
 """
 
 from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import subprocess
 import sys
@@ -27,8 +29,7 @@ MEMORY = 1 << 18
 SIZE = 32 << 20
 LANGUAGE = 2 << 20
 """Bytes of files of language, whose tokens take time to make and are eight bytes each."""
-MOST = 20 << 20
-MOST_OF_LANGUAGE = 4 << 20
+MOST = 4 << 20
 """Beside the rows that may be, batches and blocks of a fixed size are in memory."""
 NOISE = np.random.default_rng(0).integers(0, 256, size=SIZE, dtype=np.uint8)
 
@@ -109,30 +110,44 @@ FILES: dict[str, tuple[str, Callable[[], bytes], dict]] = {
 
 
 class Reader:
-    """A process that reads files, and the most memory it had meanwhile."""
+    """What reads each file in a process of its own, and the most memory that had meanwhile.
+
+    Arrow's own allocator keeps up to 18 MB where a parquet file takes 2 at once, as what was read before has it; with
+    the system's the measure is of the rows.
+    """
 
     def __init__(self) -> None:
         program = [sys.executable, str(Path(__file__).parent / "parts" / "reading_within.py"), str(MEMORY)]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-        self.process = subprocess.Popen(program, text=True, **pipes)
+        environment = {**os.environ, "ARROW_DEFAULT_MEMORY_POOL": "system"}
+        self.process = subprocess.Popen(program, text=True, env=environment, **pipes)
         self.process.stdout.readline()
 
-    def memory(self) -> int:
-        """Bytes it holds that are of no file."""
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
+    def say(self, what: dict) -> None:
+        self.process.stdin.write(json.dumps(what) + "\n")
+        self.process.stdin.flush()
+
+    def told(self, what: dict) -> dict:
+        self.say(what)
+        return json.loads(self.process.stdout.readline())
+
+    def memory(self, pid: int) -> int:
+        """Bytes a process holds that are of no file."""
+        status = Path(f"/proc/{pid}/status").read_text()
         return int(re.search(r"RssAnon:\s+(\d+) kB", status).group(1)) << 10
 
     def read(self, path: Path, given: dict) -> tuple[dict, int]:
         """Return what it says of a file, and by how much its memory grew."""
-        before = most = self.memory()
+        pid = self.told({"path": str(path), "input": given})["pid"]
+        before = most = self.memory(pid)
         answers: list[str] = []
-        self.process.stdin.write(json.dumps({"path": str(path), "input": given}) + "\n")
-        self.process.stdin.flush()
+        self.say({})
         waiting = threading.Thread(target=lambda: answers.append(self.process.stdout.readline()))
         waiting.start()
         while waiting.is_alive():
-            most = max(most, self.memory())
+            most = max(most, self.memory(pid))
             waiting.join(0.001)
+        self.say({})
         return json.loads(answers[0]), most - before
 
     def close(self) -> None:
@@ -166,4 +181,4 @@ def test_language_of_many_times_the_memory_is_read_and_made_tokens_within_it(rea
     said, grown = reader.read(path, {})
     assert said["bytes"] > 0.8 * LANGUAGE
     assert said["tokens"] > MEMORY
-    assert grown < MOST_OF_LANGUAGE
+    assert grown < MOST
