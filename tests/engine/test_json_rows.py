@@ -105,6 +105,12 @@ def test_a_body_of_anything_but_its_rows_is_for_others(body):
     assert found is None or list(found) == one_by_one(body.encode())
 
 
+@pytest.mark.parametrize("depth", [2, 64, 65, 500])
+def test_rows_of_any_depth_that_json_may_have_are_read(depth):
+    body = b'{"inputs":' + b"[" * depth + b"1" + b"]" * depth + b"}"
+    assert list(plain_rows(body)) == one_by_one(body)
+
+
 def test_an_integer_beside_a_fraction_stays_an_integer_to_who_looks_at_it():
     rows = plain_rows(b'{"inputs":[[1,2.5]]}')
     assert np.asarray(rows).dtype == np.float64

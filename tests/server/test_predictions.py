@@ -99,6 +99,13 @@ def test_a_bad_row_has_an_error_in_its_place_and_its_neighbours_are_answered(dep
     assert "row 1" in bad["error"]["message"]
 
 
+@pytest.mark.parametrize("depth", [3, 64, 65, 500, 1000, 5000])
+def test_rows_in_lists_of_any_depth_are_refused_and_break_nothing(deployed, depth):
+    body = b'{"inputs": ' + b"[" * depth + b"1" + b"]" * depth + b"}"
+    answer = deployed.http.post("/v1/deployments/d/predictions", data=body, content_type="application/json")
+    assert answer.status_code in {400, 422}
+
+
 def test_when_every_row_has_a_wrong_shape_both_shapes_are_named_and_nothing_is_kept(deployed):
     before = deployed.predict().json["id"]
     answer = deployed.http.post("/v1/deployments/d/predictions", json={"inputs": [[1, 2], [3]]})

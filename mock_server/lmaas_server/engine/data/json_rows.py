@@ -8,7 +8,6 @@ what is left of the text without them.
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast, overload
 
@@ -104,10 +103,10 @@ def _number_rows(body: bytes) -> NumberRows | None:
         if frame != b'{"inputs":[' + b",".join([_frame(tuple(shape[1:]))] * shape[0]) + b"]}":
             return None
         flat = np.frombuffer(inputs.as_buffer(of_type="i" if whole else "d"), np.int64 if whole else np.float64)
-    except (ValueError, TypeError, LookupError, RuntimeError):  # no JSON; or a word, a name or too large a number in it
-        return None
-    # An empty list leaves the same as a list of one number does.
-    return NumberRows(flat.reshape(shape), body) if flat.size == math.prod(shape) else None
+        # Of another size where an empty list has left what a list of one number does.
+        return NumberRows(flat.reshape(shape), body)
+    except (ValueError, TypeError, LookupError, RuntimeError):
+        return None  # no JSON; a word, a name or too large a number in it; lists in more lists than an array has axes
 
 
 @functools.lru_cache(maxsize=64)
