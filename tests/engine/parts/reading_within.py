@@ -1,21 +1,17 @@
 """Read files, each in a process of its own: `reading_within.py MEMORY` reads them and goes through their rows.
 
-It prints a line once everything is imported. Then each line it gets is JSON, `path` and `input` of a file. A fork of it
-answers with its `pid`, waits for a second line, answers with how many rows there are and how many
-bytes they come to, and ends with a third. Of language the tokens are made, too.
+It prints a line once everything is imported. Then each line it gets is JSON: `path` and `input` of a file, and the path
+of a `small` one like it. A fork reads the small one, answers with its `pid`, waits for a line, answers with how many
+rows the other has and how many bytes they come to, and ends with one more line. Of language the tokens are made, too.
 """
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import sys
-import tempfile
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet
 import torch
 
 from lmaas_server.engine.base_models import BaseModels
@@ -42,34 +38,24 @@ def main(memory: int) -> None:
     limits = ReadLimits(max_unpacked_bytes=1 << 32, max_memory_bytes=memory)
     for reader in (csv_rows, jsonl_rows, parquet_rows):
         reader.BLOCK_BYTES = memory  # what is parsed at once, and some copies of it, are beside the rows
-    _import_the_rest()
-    tokens.encode("once upon a time " * 5000)  # a tokenizer keeps the words it has met, up to a number of them
+
+    def gone_through(path: str, given: dict[str, object]) -> dict[str, object]:
+        examples = read_dataset(Path(path), input=given, limits=limits)
+        learned = rows_of(examples, tokens, 512, cut).tokens if isinstance(examples.inputs, Lines) else None
+        return {"rows": len(examples), "bytes": weighed(examples), "tokens": learned}
+
     tell({})
     while line := sys.stdin.readline():
         if os.fork():
             os.wait()
             continue
+        file = json.loads(line)
+        gone_through(file["small"], file["input"])
         tell({"pid": os.getpid()})
         sys.stdin.readline()
-        file = json.loads(line)
-        examples = read_dataset(Path(file["path"]), input=file["input"], limits=limits)
-        learned = rows_of(examples, tokens, 512, cut).tokens if isinstance(examples.inputs, Lines) else None
-        tell({"rows": len(examples), "bytes": weighed(examples), "tokens": learned})
+        tell(gone_through(file["path"], file["input"]))
         sys.stdin.readline()
         os._exit(0)
-
-
-def _import_the_rest() -> None:
-    """Read small files of columns: their readers come late, and bring more along than rows ever take."""
-    parquet = io.BytesIO()
-    pyarrow.parquet.write_table(pa.table({"size": [1, 2], "label": ["yes", "no"]}), parquet)
-    lines = b'{"size": 1, "label": "yes"}\n{"size": 2, "label": "no"}\n'
-    files = {".csv": b"size,label\n1,yes\n2,no\n", ".jsonl": lines, ".parquet": parquet.getvalue()}
-    for ending, data in files.items():
-        with tempfile.NamedTemporaryFile(suffix=ending) as file:
-            file.write(data)
-            file.flush()
-            read_dataset(Path(file.name), limits=ReadLimits(max_unpacked_bytes=1 << 20))
 
 
 def tell(what: dict) -> None:
