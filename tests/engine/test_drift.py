@@ -69,6 +69,16 @@ def test_what_is_stored_and_restored_goes_on_as_if_nothing_had_been(stream, cut)
     assert second == whole
 
 
+@given(st.lists(st.sampled_from([0.0, 0.1, 0.9, 1.0]), max_size=400), st.integers(1, 50))
+@settings(max_examples=50, deadline=None)
+def test_many_numbers_at_once_are_those_one_by_one_to_the_last_bit(stream, step):
+    single, many = Adwin(check_every=4), Adwin(check_every=4)
+    expected = [(place, change) for place, n in enumerate(stream) if (change := single.update(n)) is not None]
+    starts = range(0, len(stream), step)
+    assert [(at + place, c) for at in starts for place, c in many.extend(stream[at : at + step])] == expected
+    assert many == single
+
+
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=400))
 @settings(max_examples=50, deadline=None)
 def test_the_window_is_the_newest_numbers(stream):

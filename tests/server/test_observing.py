@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from lmaas_server.records import DeploymentRecord
 from lmaas_server.services.figures import Tally, bucket_of, figures_of, seconds_of
 from lmaas_server.services.observing import Observer
+from lmaas_server.services.totals import Totals
 from lmaas_server.storage import Database, Storage
 
 
@@ -53,6 +54,23 @@ def test_thousands_of_reports_are_counted_without_anybody_asking(observer):
     observer._count_gently()
     with observer._lock:
         assert observer._ledger.totals["d"].requests == 1000
+
+
+def test_reports_that_are_counted_together_are_told_apart_by_version_role_and_minute(observer, clock):
+    bad, good = {"error": {"code": "shape_mismatch"}}, {"label": 1, "score": 0.5}
+    for minute, model, role in [(0, "m@1", "champion"), (0, "m@2", "shadow"), (1, "m@1", "champion")] * 2:
+        clock.now += 60 * minute
+        observer.answered("d", model, role=role, outputs=[good, bad], seconds=0.001)
+        observer.failed("d", model, role=role)
+    observer._count()
+    spans = {(one.model, one.shadow): [] for one in observer._ledger.records()}
+    for one in observer._ledger.records():
+        spans[one.model, one.shadow].append((one.requests, one.errors, one.rows, one.row_errors, one.confidence))
+    assert spans == {
+        ("m@1", False): [(1, 1, 2, 1, 0.5), (2, 2, 4, 2, 1.0), (1, 1, 2, 1, 0.5)],
+        ("m@2", True): [(1, 1, 2, 1, 0.5)] * 2,
+    }
+    assert (observer._ledger.totals["d"].requests, observer._ledger.watch("d", "m@1").requests) == (4, 4)
 
 
 def test_reports_from_many_threads_are_each_counted_once_while_others_read_and_write(observer):
@@ -157,7 +175,7 @@ def test_quantiles_of_merged_spans_are_within_five_per_cent(latencies, cut):
     for part in (latencies[:cut], latencies[cut:]):
         tally = Tally()
         for seconds in part:
-            tally.predicted(rows=1, row_errors=0, seconds=seconds, confidences=[])
+            tally.predicted(Totals(requests=1, rows=1, seconds=seconds, latency={bucket_of(seconds): 1}))
         tallies.append(tally.record("d", "m@1", shadow=False, begin=0))
     figures = figures_of(tallies)
     for share, told in ((0.5, figures.p50_ms), (0.95, figures.p95_ms), (0.99, figures.p99_ms)):

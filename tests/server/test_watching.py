@@ -14,7 +14,7 @@ from lmaas_server.services.watching import Watch
 def steady():
     """A watch that has seen a thousand requests of a good model, and no label."""
     watch, rng = Watch(), random.Random(0)
-    assert not any(watch.requested(rng.betavariate(30, 1)) for _ in range(1000))
+    assert not any(watch.requested([rng.betavariate(30, 1)]) for _ in range(1000))
     return watch
 
 
@@ -22,7 +22,7 @@ def sinks(watch, *, label=None):
     """Let the confidence sink; return which signals sounded."""
     rng, found = random.Random(1), set()
     for _ in range(200):
-        if watch.requested(rng.betavariate(3, 1)):
+        if watch.requested([rng.betavariate(3, 1)]):
             found.add("confidence")
         if label is not None and watch.labelled(right=rng.random() < label):
             found.add("error")
@@ -58,8 +58,17 @@ def test_errors_that_become_fewer_are_no_alarm():
 def test_confidence_speaks_again_when_labels_have_stopped(steady):
     steady.labelled(right=True)
     for _ in range(10):
-        steady.requested(0.97)
+        steady.requested([0.97])
     assert steady.signal == "confidence"
+
+
+def test_requests_that_come_together_are_watched_as_if_one_by_one(steady):
+    steady.labelled(right=True)
+    again, rng = Watch.restored(steady.state()), random.Random(3)
+    confidences = [None if rng.random() < 0.1 else rng.betavariate(3, 1) for _ in range(300)]
+    found = [(place, change) for place, one in enumerate(confidences) for _, change in steady.requested([one])]
+    assert again.requested(confidences) == found != []
+    assert again == steady
 
 
 def test_a_watch_goes_on_after_a_restart(steady):

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from lmaas_server.records import ObservationRecord
+from lmaas_server.services.totals import Totals
 
 __all__ = ["Figures", "Tally", "bucket_of", "figures_of", "seconds_of"]
 
@@ -80,14 +81,14 @@ class Tally:
     difference: float = 0.0
     dropped: int = 0
 
-    def predicted(self, *, rows: int, row_errors: int, seconds: float, confidences: Sequence[float]) -> None:
-        """Count a request that was answered."""
-        self.requests += 1
-        self.rows += rows
-        self.row_errors += row_errors
-        self.seconds += seconds
-        bucket = bucket_of(seconds)
-        self.latency[bucket] = self.latency.get(bucket, 0) + 1
+    def predicted(self, part: Totals, *, confidences: Sequence[float] = ()) -> None:
+        """Count requests that were answered; `confidences` are of their rows."""
+        self.requests += part.requests
+        self.rows += part.rows
+        self.row_errors += part.row_errors
+        self.seconds += part.seconds
+        for bucket, count in part.latency.items():
+            self.latency[bucket] = self.latency.get(bucket, 0) + count
         self.confidence += sum(confidences)
         self.confident += len(confidences)
 

@@ -5,8 +5,10 @@ Whoever holds a ledger sees to it that one at a time uses it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
+from typing import NamedTuple, TypeAlias, cast
 
 from lmaas_server.engine.learning.drift import Change
 from lmaas_server.records import DetectorRecord, Json, ObservationRecord
@@ -87,6 +89,7 @@ class Dropped(NamedTuple):
 
 
 Report = Predicted | Answered | Failed | Labelled | Agreed | Dropped
+_Version: TypeAlias = tuple[str, str, str, int]
 
 
 class Found(NamedTuple):
@@ -129,25 +132,14 @@ class Ledger:
     def __repr__(self) -> str:
         return f"Ledger({len(self._tallies)} spans, {len(self._watches)} watches)"
 
-    def count(self, report: Report) -> None:
-        """Add a report to the sums."""
-        match report:
-            case Answered():
-                self._count_predicted(_looked_through(report))
-            case Predicted():
-                self._count_predicted(report)
-            case Failed(deployment, model, role, now):
-                self._tally(deployment, model, now, shadow=role == "shadow").errors += 1
-            case Labelled():
-                self._count_labelled(report)
-            case Agreed(deployment, model, now, compared, agreed, measured, difference):
-                tally = self._tally(deployment, model, now, shadow=True)
-                tally.compared += compared
-                tally.agreed += agreed
-                tally.measured += measured
-                tally.difference += difference
-            case Dropped(deployment, model, now):
-                self._tally(deployment, model, now, shadow=True).dropped += 1
+    def count(self, reports: Iterable[Report]) -> None:
+        """Add reports to the sums, in their order; requests that one version answered in a minute all at once."""
+        for version, same in groupby(reports, key=_version_of):
+            if version is not None:
+                self._count_answered(version, cast("list[Predicted | Answered]", list(same)))
+                continue
+            for report in same:
+                self._count_other(report)
 
     def watch(self, deployment: str, model: str) -> Watch:
         """Return the watch over a version, a new one if there was none."""
@@ -201,24 +193,41 @@ class Ledger:
             tally = self._tallies[key] = Tally()
         return tally
 
-    def _count_predicted(self, report: Predicted) -> None:
-        deployment, model, role, now, rows, row_errors, seconds, confidences = report
-        tally = self._tally(deployment, model, now, shadow=role == "shadow")
-        tally.predicted(rows=rows, row_errors=row_errors, seconds=seconds, confidences=confidences)
+    def _count_other(self, report: Report) -> None:
+        match report:
+            case Failed(deployment, model, role, now):
+                self._tally(deployment, model, now, shadow=role == "shadow").errors += 1
+            case Labelled():
+                self._count_labelled(report)
+            case Agreed(deployment, model, now, compared, agreed, measured, difference):
+                tally = self._tally(deployment, model, now, shadow=True)
+                tally.compared += compared
+                tally.agreed += agreed
+                tally.measured += measured
+                tally.difference += difference
+            case Dropped(deployment, model, now):
+                self._tally(deployment, model, now, shadow=True).dropped += 1
+            case _:
+                raise TypeError(f"{report!r} is counted with those of its version")
+
+    def _count_answered(self, version: _Version, reports: Sequence[Predicted | Answered]) -> None:
+        deployment, model, role, minute = version
+        part = Totals(requests=len(reports), seconds=sum([report.seconds for report in reports]))
+        part.latency = dict(Counter([bucket_of(report.seconds) for report in reports]))
+        scores = [_look_through(report, part) for report in reports]
+        confidences = [score for some in scores for score in some]
+        self._tally(deployment, model, minute, shadow=role == "shadow").predicted(part, confidences=confidences)
         if role == "shadow":
             return
-        total = self.totals.setdefault(deployment, Totals())
-        total.requests += 1
-        total.rows += rows
-        total.row_errors += row_errors
-        total.seconds += seconds
-        bucket = bucket_of(seconds)
-        total.latency[bucket] = total.latency.get(bucket, 0) + 1
+        self.totals.setdefault(deployment, Totals()).add(part)
         if role == "champion" and self._watches_here():
             watch = self.watch(deployment, model)
+            before = watch.requests
+            self._moved.add((deployment, model))
             # One number a request, however many rows it has: a watch costs the same for a row and for a thousand.
-            change = watch.requested(sum(confidences) / len(confidences) if confidences else None)
-            self._seen(report, watch, "confidence", change)
+            for place, change in watch.requested([sum(some) / len(some) if some else None for some in scores]):
+                now, requests = reports[place].now, before + place + 1
+                self._found.append(Found(deployment, model, "confidence", change, requests, now))
 
     def _count_labelled(self, report: Labelled) -> None:
         tally = self._tally(report.deployment, report.model, report.now)
@@ -229,23 +238,26 @@ class Ledger:
             return
         if self._role(report.deployment, report.model) == "champion":
             watch = self.watch(report.deployment, report.model)
-            self._seen(report, watch, "error", watch.labelled(right=report.right))
-
-    def _seen(self, report: Predicted | Labelled, watch: Watch, signal: Signal, change: Change | None) -> None:
-        self._moved.add((report.deployment, report.model))
-        if change is not None:
-            self._found.append(Found(report.deployment, report.model, signal, change, watch.requests, report.now))
+            self._moved.add((report.deployment, report.model))
+            if (change := watch.labelled(right=report.right)) is not None:
+                found = Found(report.deployment, report.model, "error", change, watch.requests, report.now)
+                self._found.append(found)
 
 
-def _looked_through(report: Answered) -> Predicted:
+def _version_of(report: Report) -> _Version | None:
+    """Return which version answered, as what and in which minute; None of what is no answer."""
+    if isinstance(report, Answered | Predicted):
+        return report.deployment, report.model, report.role, int(report.now) // _MINUTE * _MINUTE
+    return None
+
+
+def _look_through(report: Predicted | Answered, part: Totals) -> Sequence[float]:
+    """Add the rows of a request to those of its version; return the scores of what it showed."""
+    if isinstance(report, Predicted):
+        part.rows += report.rows
+        part.row_errors += report.row_errors
+        return report.confidences
     outputs = report.outputs
-    return Predicted(
-        report.deployment,
-        report.model,
-        report.role,
-        report.now,
-        len(outputs),
-        sum("error" in output for output in outputs),
-        report.seconds,
-        [score for output in outputs if type(score := output.get("score")) is float],
-    )
+    part.rows += len(outputs)
+    part.row_errors += len([1 for output in outputs if "error" in output])
+    return [score for output in outputs if type(score := output.get("score")) is float]

@@ -247,16 +247,14 @@ class Observer:
 
     def _count(self) -> None:
         with self._lock:
-            for _ in range(len(self._queue)):
-                self._ledger.count(self._queue.popleft())
+            self._ledger.count([self._queue.popleft() for _ in range(len(self._queue))])
 
     def _count_gently(self) -> None:
         """Count, a few at a time: who answers requests waits for the interpreter as long as this takes at a stretch."""
         end = time.monotonic() + _WRITE_SECONDS
         while self._queue and time.monotonic() < end and not self._stopped.wait(_PAUSE_SECONDS):
             with self._lock:
-                for _ in range(min(len(self._queue), _AT_A_STRETCH)):
-                    self._ledger.count(self._queue.popleft())
+                self._ledger.count([self._queue.popleft() for _ in range(min(len(self._queue), _AT_A_STRETCH))])
 
     def _records(self, deployment: str, since: float, model: str | None) -> list[ObservationRecord]:
         begin = int(since) // _MINUTE * _MINUTE

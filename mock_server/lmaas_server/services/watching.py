@@ -5,6 +5,7 @@ Knows no storage and no event. A watch never touches the model; it only says tha
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -43,15 +44,18 @@ class Watch:
             return "error"
         return "confidence" if self.confidence.seen else "error" if self.error.seen else None
 
-    def requested(self, confidence: float | None) -> Change | None:
-        """Take in the mean confidence of a request; return a change unless labels speak for themselves."""
-        self.requests += 1
-        quiet = self.quiet > 0
+    def requested(self, confidences: Sequence[float | None]) -> list[tuple[int, Change]]:
+        """Take in the mean confidences of requests, None where one has none.
+
+        Returns:
+            The changes, and at which of the requests each showed; none while labels speak for themselves.
+        """
+        self.requests += len(confidences)
+        quiet = min(self.quiet, len(confidences))
         self.quiet -= quiet
-        if confidence is None:
-            return None
-        change = self.confidence.update(confidence)
-        return None if quiet else change
+        places = [place for place, confidence in enumerate(confidences) if confidence is not None]
+        found = self.confidence.extend([confidence for confidence in confidences if confidence is not None])
+        return [(places[at], change) for at, change in found if places[at] >= quiet]
 
     def labelled(self, *, right: bool) -> Change | None:
         """Take in a label; return a change if errors have become more frequent: fewer are no alarm."""
