@@ -120,7 +120,7 @@ def _ground(champion: Bundle, memory: Memory, request: UpdateRequest) -> Ground:
         ),
         anchor_outputs=champion.buffers["anchor.outputs"].to(device()),
         memory=Pool(inputs=feed.hold(memory.inputs), targets=as_learned(memory.targets, scale).to(device())),
-        against=torch.from_numpy(memory.against).to(device()),
+        against=memory.against,
         weights=torch.from_numpy(memory.weights).to(device()),
         remembered=memory.remembered,
         reservoir=Reservoir(RESERVOIR_ROWS, generator),

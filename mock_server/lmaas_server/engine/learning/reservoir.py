@@ -15,6 +15,8 @@ class Reservoir:
         self._generator = generator
         self._of_class: dict[object, list[int]] = {}
         self._count = 0
+        self._sorted: Array | None = None
+        """What is in it, until it changes: an update draws several times between two batches."""
 
     def __len__(self) -> int:
         return self._count
@@ -26,6 +28,7 @@ class Reservoir:
         """Take in a row of the given class (any one constant for values)."""
         self._of_class.setdefault(label, []).append(row)
         self._count += 1
+        self._sorted = None
         if self._count > self._capacity:
             largest = max(self._of_class.values(), key=len)
             largest[int(self._generator.integers(len(largest)))] = largest[-1]
@@ -34,7 +37,9 @@ class Reservoir:
 
     def rows(self) -> Array:
         """Return what is in it, by index."""
-        return np.sort(np.array([row for rows in self._of_class.values() for row in rows], dtype=np.int64))
+        if self._sorted is None:
+            self._sorted = np.sort(np.array([row for rows in self._of_class.values() for row in rows], dtype=np.int64))
+        return self._sorted
 
     def draw(self, count: int) -> Array:
         """Return up to `count` different rows at random."""

@@ -74,7 +74,8 @@ class Ground:
     anchor: Pool
     anchor_outputs: Tensor
     memory: Pool
-    against: Tensor
+    against: Array
+    """Of each row in `memory`, whether it says what the row is not."""
     weights: Tensor
     remembered: int
     reservoir: Reservoir
@@ -124,8 +125,9 @@ def finetune(ground: Ground) -> Iterator[float]:
     optimizer = build_optimizer(ground.network.parameters(), ground.optimizer or Adam())
     batches = list(_shuffled(ground, ground.epochs or FINETUNE_EPOCHS))
     for index, rows in enumerate(batches):
-        held = ground.memory.inputs[rows]
-        _step(ground, optimizer, _signal_loss(ground, folded(ground.network, ground.feed.batch(held)), rows))
+        outputs = folded(ground.network, ground.feed.batch(ground.memory.inputs[rows]))
+        losses = _losses(ground, outputs, ground.memory.targets[rows], ground.against[rows])
+        _step(ground, optimizer, losses.dot(_shares(ground, rows)))
         yield (index + 1) / len(batches)
     remember(ground, ground.new)
 
@@ -144,14 +146,14 @@ STRATEGIES: dict[str, Callable[[Ground], Iterator[float]]] = {
 
 def remember(ground: Ground, rows: Array) -> None:
     """Put rows into the reservoir; what only says what a row is not cannot be replayed."""
-    for row in rows.tolist():
-        if not ground.against[row]:
-            ground.reservoir.add(row, _place_in_reservoir(ground, row))
+    told = rows[~ground.against[rows]]
+    for row, place in zip(told.tolist(), _places_in_reservoir(ground, told), strict=True):
+        ground.reservoir.add(row, place)
 
 
-def _place_in_reservoir(ground: Ground, row: int) -> int | None:
-    """Return the class whose room a row takes; values and sets of classes share one."""
-    return int(ground.memory.targets[row]) if ground.classes and not ground.multiple else None
+def _places_in_reservoir(ground: Ground, rows: Array) -> list[int | None]:
+    """Return the class whose room each row takes; values and sets of classes share one."""
+    return ground.memory.targets[rows].tolist() if ground.classes and not ground.multiple else [None] * len(rows)
 
 
 def _shuffled(ground: Ground, epochs: int) -> Iterator[Array]:
@@ -163,40 +165,42 @@ def _shuffled(ground: Ground, epochs: int) -> Iterator[Array]:
 def _replay_loss(ground: Ground, rows: Array) -> Tensor:
     anchors = ground.generator.choice(len(ground.anchor), size=min(BATCH, len(ground.anchor)), replace=False)
     drawn = ground.reservoir.draw(BATCH)
-    held = ground.memory.inputs
-    parts = [ground.feed.batch(part) for part in (held[rows], ground.anchor.inputs[anchors], held[drawn]) if len(part)]
-    outputs = folded(ground.network, joined(parts))  # (new + anchor + reservoir, outputs)
-    new, anchor, remembered = torch.split(outputs, [len(rows), len(anchors), len(drawn)])
+    told = np.concatenate([rows, drawn])
+    parts = [ground.memory.inputs[told], ground.anchor.inputs[anchors]]
+    outputs = folded(ground.network, joined([ground.feed.batch(part) for part in parts]))  # (told + anchor, outputs)
+    targets = torch.cat([ground.memory.targets[told], ground.anchor.targets[anchors]])
+    against = np.concatenate([ground.against[told], np.zeros(len(anchors), dtype=bool)])
+    shares = torch.cat([_shares(ground, rows), _even(ground, len(drawn)), _even(ground, len(anchors))])
     champion = ground.anchor_outputs[anchors]  # (anchor, old outputs)
-    loss = _signal_loss(ground, new, rows)
-    loss = loss + REPLAY * _plain_loss(ground, anchor, ground.anchor.targets[anchors])
-    loss = loss + REPLAY * functional.mse_loss(anchor[:, : champion.shape[1]], champion)
-    if len(drawn):
-        loss = loss + REPLAY * _plain_loss(ground, remembered, ground.memory.targets[drawn])
-    return loss
+    distilled = functional.mse_loss(outputs[len(told) :, : champion.shape[1]], champion)
+    return _losses(ground, outputs, targets, against).dot(shares) + REPLAY * distilled
 
 
-def _signal_loss(ground: Ground, outputs: Tensor, rows: Array) -> Tensor:
-    """Return the weighted loss of what feedback says: for a class, or -log(1 - p) against it."""
-    targets, weights = ground.memory.targets[rows], ground.weights[rows]
+def _shares(ground: Ground, rows: Array) -> Tensor:
+    """Return by how much the loss of each row counts: by its weight, in all 1."""
+    weights = ground.weights[rows]
+    return weights / weights.sum()
+
+
+def _even(ground: Ground, count: int) -> Tensor:
+    """Return the shares of rows that are replayed, in all REPLAY."""
+    return ground.weights.new_full((count,), REPLAY / max(1, count))
+
+
+def _losses(ground: Ground, outputs: Tensor, targets: Tensor, against: Array) -> Tensor:
+    """Return the loss of each row: of what it is, or, where `against` says so, -log(1 - p) of what it is not."""
     if ground.multiple:
-        losses = functional.binary_cross_entropy_with_logits(outputs, targets, reduction="none").mean(dim=1)
-    elif not ground.classes:
-        losses = (outputs - targets).square().mean(dim=1)
-    else:
-        everything = outputs.logsumexp(dim=1)
-        likelihood = outputs.gather(1, targets[:, None])[:, 0] - everything
+        return functional.binary_cross_entropy_with_logits(outputs, targets, reduction="none").mean(dim=1)
+    if not ground.classes:
+        return (outputs - targets).square().mean(dim=1)
+    likely = outputs.log_softmax(dim=1)
+    losses = functional.nll_loss(likely, targets, reduction="none")
+    if against.any():
         # log(1 - p) as the log of the other classes' share: computed from p it has no gradient where the model is
         # certain, which is just where being told that it is wrong matters.
-        others = outputs.scatter(1, targets[:, None], -torch.inf).logsumexp(dim=1)
-        losses = -torch.where(ground.against[rows], others - everything, likelihood)
-    return (losses * weights).sum() / weights.sum()
-
-
-def _plain_loss(ground: Ground, outputs: Tensor, targets: Tensor) -> Tensor:
-    if ground.multiple:
-        return functional.binary_cross_entropy_with_logits(outputs, targets)
-    return functional.cross_entropy(outputs, targets) if ground.classes else functional.mse_loss(outputs, targets)
+        others = likely.scatter(1, targets[:, None], -torch.inf).logsumexp(dim=1)
+        losses = torch.where(torch.from_numpy(against).to(outputs.device), -others, losses)
+    return losses
 
 
 def _step(ground: Ground, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
