@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from lmaas.types import Gate
 from lmaas_server.engine.bundle import Bundle, Tensors
@@ -16,6 +17,7 @@ from lmaas_server.engine.learning.evaluate import figures_of
 from lmaas_server.engine.learning.gate import ALPHAS, Anchor, Fresh, check_anchor, check_fresh, reason_of
 from lmaas_server.engine.learning.scoring import outputs_of
 from lmaas_server.engine.learning.signals import Rows
+from lmaas_server.engine.planning import output_size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -39,35 +41,41 @@ def judge(case: Case, candidate: Bundle) -> Verdict:
     holdout = _holdout_rows(case.champion)
     # Two networks trained apart have no middle, so a retrained one is taken whole or not at all.
     alphas = ALPHAS[:1] if case.request.strategy == "retrain" else ALPHAS
-    anchor, model, alpha = _first_that_holds(case, candidate, holdout, gate, alphas)
+    anchor, model, alpha, outputs = _first_that_holds(case, candidate, holdout, gate, alphas)
     fresh = None
     if anchor.passed or not gate.enabled:
         held = case.signals.held
-        fresh = check_fresh(_scores(case, case.champion, held), _scores(case, model, held), gate)
+        before, after = (_scores(case, one, held, _outputs(one, held)) for one in (case.champion, model))
+        fresh = check_fresh(before, after, gate)
     return Verdict(
         model=model,
         reason=reason_of(anchor, fresh) if gate.enabled else "gate_disabled",
         anchor=anchor,
         fresh=fresh,
         alpha=alpha,
-        metrics=_metrics(model, holdout, anchor, fresh),
+        metrics=_metrics(model, holdout, outputs, anchor, fresh),
     )
 
 
 def _first_that_holds(
     case: Case, candidate: Bundle, holdout: Rows, gate: Gate, alphas: tuple[float, ...]
-) -> tuple[Anchor, Bundle, float]:
-    """Return the first of the models between candidate and champion that passes (A); failing all, the candidate."""
-    before = _scores(case, case.champion, holdout)
-    outcome = check_anchor(before, _scores(case, candidate, holdout), gate)
+) -> tuple[Anchor, Bundle, float, Tensor]:
+    """Return the first of the models between candidate and champion that passes (A); failing all, the candidate.
+
+    With it comes what it answers to the holdout.
+    """
+    before = _scores(case, case.champion, holdout, _outputs(case.champion, holdout))
+    outputs = _outputs(candidate, holdout)
+    outcome = check_anchor(before, _scores(case, candidate, holdout, outputs), gate)
     if outcome.passed or not gate.enabled:
-        return outcome, candidate, 1.0
+        return outcome, candidate, 1.0, outputs
     for alpha in alphas[1:]:
         between = replace(candidate, weights=_between(case.champion, candidate, alpha))
-        later = check_anchor(before, _scores(case, between, holdout), gate)
+        said = _outputs(between, holdout)
+        later = check_anchor(before, _scores(case, between, holdout, said), gate)
         if later.passed:
-            return later, between, alpha
-    return outcome, candidate, 1.0
+            return later, between, alpha, said
+    return outcome, candidate, 1.0, outputs
 
 
 def _between(champion: Bundle, candidate: Bundle, alpha: float) -> Tensors:
@@ -77,12 +85,16 @@ def _between(champion: Bundle, candidate: Bundle, alpha: float) -> Tensors:
     }
 
 
-def _scores(case: Case, model: Bundle, rows: Rows) -> Array:
-    """Return how good each row's answer is: 1 or 0 for classes; for values minus the error in training deviations."""
+def _outputs(model: Bundle, rows: Rows) -> Tensor:
+    """Return what a model's network gives for rows: (rows, outputs)."""
     if not len(rows):
-        return np.empty(0)
+        return torch.empty(0, output_size(model.target))
     feed = feed_of(model.preprocessing)  # a retrained candidate has its own
-    outputs = outputs_of(model.network(), feed, feed.hold(rows.inputs))
+    return outputs_of(model.network(), feed, feed.hold(rows.inputs))
+
+
+def _scores(case: Case, model: Bundle, rows: Rows, outputs: Tensor) -> Array:
+    """Return how good each row's answer is: 1 or 0 for classes; for values minus the error in training deviations."""
     scale = value_scale(model)
     if scale is None:
         if model is case.champion:
@@ -111,9 +123,8 @@ def _holdout_rows(champion: Bundle) -> Rows:
     )
 
 
-def _metrics(model: Bundle, holdout: Rows, anchor: Anchor, fresh: Fresh | None) -> Json:
-    feed, scale = feed_of(model.preprocessing), value_scale(model)
-    outputs = outputs_of(model.network(), feed, feed.hold(holdout.inputs))
+def _metrics(model: Bundle, holdout: Rows, outputs: Tensor, anchor: Anchor, fresh: Fresh | None) -> Json:
+    scale = value_scale(model)
     figures = figures_of(outputs, as_learned(holdout.targets, scale), model.target, scale)
     figures["anchor_change"] = anchor.candidate - anchor.champion
     if fresh is not None and fresh.rows:
