@@ -35,7 +35,8 @@ MOST_OF_LANGUAGE = 1 << 20
 """More than a file of half the size took. Batches and blocks of a fixed size are in memory too, of both."""
 SMALLER = 2
 TRIES = 3
-"""What else happens in a process only adds memory, and not each time; rows that are kept add it each time."""
+"""A block of the large file may fit none that the small one left, as memory lies in one process; rows that are kept are
+added in each."""
 KEPT = {"MALLOC_TRIM_THRESHOLD_": str(1 << 30), "MALLOC_MMAP_THRESHOLD_": str(1 << 30)}
 """What the small file took at most stays with the process (mallopt(3)): growth is what the large one took more."""
 NOISE = np.random.default_rng(0).integers(0, 256, size=SIZE, dtype=np.uint8)
@@ -132,6 +133,9 @@ class Reader:
     """
 
     def __init__(self) -> None:
+        self.start()
+
+    def start(self) -> None:
         program = [sys.executable, str(Path(__file__).parent / "parts" / "reading_within.py"), str(MEMORY)]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
         environment = {**os.environ, "ARROW_DEFAULT_MEMORY_POOL": "system", **KEPT}
@@ -154,7 +158,7 @@ class Reader:
     def read(self, path: Path, make: Callable[[int], bytes], size: int, given: dict, most: int) -> tuple[dict, int]:
         """Return what it says of a file of so many bytes, and by how much its memory grew over that of a small one.
 
-        Growth of `most` bytes or more is measured again, a few times.
+        Growth of `most` bytes or more is measured again in another process, whose memory lies otherwise.
         """
         small = path.with_stem("small")
         small.write_bytes(make(size // SMALLER))
@@ -163,6 +167,8 @@ class Reader:
             said, grown = self._read_once(path, small, given)
             if grown < most:
                 break
+            self.close()
+            self.start()
         return said, grown
 
     def _read_once(self, path: Path, small: Path, given: dict) -> tuple[dict, int]:

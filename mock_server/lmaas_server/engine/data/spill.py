@@ -14,7 +14,7 @@ from lmaas_server.engine.data.examples import Array, ReadLimits
 from lmaas_server.errors import TooLargeError
 
 _BUFFER_BYTES = 1 << 20
-"""What is collected before it is written to a file."""
+"""What is collected before it is written to a file, where so much may be in memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,8 @@ class Gathered:
     def add(self, values: Array) -> None:
         """Append values."""
         self._buffer += values.astype(self._dtype, copy=False).tobytes()
-        if len(self._buffer) > (_BUFFER_BYTES if self._file else self._room.max_memory_bytes):
+        most = self._room.max_memory_bytes
+        if len(self._buffer) > (min(_BUFFER_BYTES, most) if self._file else most):
             self._write()
 
     def finish(self) -> Array:

@@ -24,7 +24,7 @@ IGNORED = -100
 ANY_ROOM = Room()
 """Of rows that say nothing else."""
 _BUCKET = 8
-_PART = 1 << 20
+_PART = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
