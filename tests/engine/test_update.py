@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 
 from lmaas.types import SGD, Adam, Gate, UpdateRequest
 from lmaas_server.engine.learning import strategies
@@ -200,6 +201,33 @@ def test_an_update_leaves_the_anchor_the_outputs_of_its_training(run, blobs, blo
     found = run(corrections(blobs), gate=Gate(enabled=False))
     before, after = (load_file(b / "buffers.safetensors")["anchor.outputs"] for b in (blob_model, found.bundle))
     assert np.array_equal(before, after)
+
+
+@pytest.mark.parametrize("strategy", [None, *STRATEGIES])
+def test_the_scores_a_model_keeps_judge_its_successors_as_scores_computed_anew(
+    run, blobs, blob_model, tmp_path, strategy
+):
+    if strategy is not None:
+        grown = run(corrections(blobs, label="new", shift=12.0), strategy=strategy, gate=Gate(enabled=False))
+    bundle = blob_model if strategy is None else grown.bundle
+    older = shutil.copytree(bundle, tmp_path / "older")
+    buffers = load_file(bundle / "buffers.safetensors")
+    del buffers["holdout.scores"]
+    save_file(buffers, older / "buffers.safetensors")
+    later = corrections(blobs, 60, shift=9.0, label="newer")
+    kept, anew = (run(later, bundle=of, name=name) for of, name in ((bundle, "kept"), (older, "anew")))
+    assert kept.result["gate"]["anchor"] == anew.result["gate"]["anchor"]
+
+
+def test_the_scores_of_values_are_those_of_the_models_own_answers(lines, line_model, run):
+    feedback = [
+        {"id": f"fb-{n}", "inputs": row, "kind": "label", "value": (target * 2).tolist()}
+        for n, (row, target) in enumerate(zip(lines.inputs, lines.targets, strict=True))
+    ]
+    found = run(feedback, bundle=line_model, gate=Gate(enabled=False))
+    scores = load_file(found.bundle / "buffers.safetensors")["holdout.scores"]
+    assert scores.mean() == pytest.approx(found.result["gate"]["anchor"]["candidate"])
+    assert scores.mean() != load_file(line_model / "buffers.safetensors")["holdout.scores"].mean()
 
 
 @pytest.mark.parametrize(("rows", "steps"), [(20, 20), (160, 100), (1600, 250)])

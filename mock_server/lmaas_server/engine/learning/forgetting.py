@@ -15,6 +15,7 @@ import torch
 
 from lmaas_server.engine.bundle import Bundle, Tensors
 from lmaas_server.engine.data.examples import Array, Examples
+from lmaas_server.engine.learning.buffers import SCORES
 from lmaas_server.engine.learning.signals import Signals
 
 
@@ -52,7 +53,7 @@ def narrowed(champion: Bundle, classes: list[int | str]) -> Bundle:
 
 
 def _narrowed_buffers(champion: Bundle, places: torch.Tensor) -> Tensors:
-    buffers = dict(champion.buffers)
+    buffers = {name: tensor for name, tensor in champion.buffers.items() if name != SCORES}
     buffers["anchor.outputs"] = buffers["anchor.outputs"][:, places]
     for part in ("anchor", "holdout", "reservoir"):
         name = f"{part}.targets"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from lmaas_server.engine.architectures.folding import folded
+from lmaas_server.engine.data.examples import Array
 from lmaas_server.engine.data.feed import Feed, Held
 from lmaas_server.engine.device import CPU
 from lmaas_server.engine.learning.losses import Loss
@@ -22,6 +24,24 @@ def outputs_of(network: nn.Sequential, feed: Feed, held: Held, batch_size: int =
     found = [folded(network, feed.batch(held[at : at + batch_size])) for at in range(0, len(held), batch_size)]
     network.train(training)
     return torch.cat(found).to(CPU)
+
+
+def scores_of(outputs: Tensor, targets: Array, scale: ValueScale | None, spread: Tensor | None = None) -> Array:
+    """Return how good each row's answer is, more being better, in float64: what the gate compares.
+
+    1 or 0 for a class, or for all of a row's classes; for values minus the mean error, in deviations of what the
+    training saw (`scale.std`, or `spread` where two models are to be compared).
+    """
+    if scale is not None:
+        found = scale.restore(outputs).numpy() - targets.reshape(outputs.shape)
+        errors = np.abs(found / (scale.std if spread is None else spread).numpy())
+        closeness: Array = -errors.mean(axis=1, dtype=np.float64)
+        return closeness
+    if targets.ndim > 1:
+        exact: Array = ((outputs > 0).numpy() == (targets > 0)).all(axis=1)
+        return exact.astype(np.float64)
+    right: Array = np.equal(outputs.argmax(dim=1).numpy(), targets)
+    return right.astype(np.float64)
 
 
 @torch.inference_mode()

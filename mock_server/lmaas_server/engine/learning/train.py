@@ -149,7 +149,7 @@ def _finish(setup: Setup, state: State, directory: Path) -> Finished:
     figures = epoch_figures(outputs, setup.held_targets, setup.loss, setup.scale)
     measured = figures_of(outputs, setup.held_targets, setup.target, setup.scale)
     metrics: Json = {"train_loss": state.metrics["train_loss"], **figures, **measured}
-    buffers, info = fill_buffers(setup)
+    buffers, info = fill_buffers(setup, outputs)
     request = setup.request
     bundle = Bundle(
         task=request.task or "classification",

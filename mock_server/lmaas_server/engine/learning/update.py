@@ -18,6 +18,7 @@ from lmaas_server.engine.bundle import Bundle, copied, load_bundle, save_bundle
 from lmaas_server.engine.data.examples import Examples
 from lmaas_server.engine.data.feed import feed_of
 from lmaas_server.engine.data.kinds import stored_rows
+from lmaas_server.engine.learning.buffers import SCORES
 from lmaas_server.engine.learning.case import Case
 from lmaas_server.engine.learning.forgetting import narrowed, still_named
 from lmaas_server.engine.learning.gate import tolerated
@@ -211,6 +212,8 @@ def _save(case: Case, verdict: Verdict, directory: Path) -> None:
     """
     model, memory = verdict.model, case.memory
     buffers = dict(model.buffers)
+    if case.request.strategy != "retrain":  # whose training has chosen its own holdout, and scored it
+        buffers[SCORES] = torch.from_numpy(verdict.scores)
     if case.known != len(model.target.get("classes", ())):
         feed = feed_of(model.preprocessing)
         buffers["anchor.outputs"] = outputs_of(model.network(), feed, feed.hold(model.rows("anchor")))

@@ -12,10 +12,11 @@ from lmaas.types import Gate
 from lmaas_server.engine.bundle import Bundle, Tensors
 from lmaas_server.engine.data.examples import Array, Json
 from lmaas_server.engine.data.feed import feed_of
+from lmaas_server.engine.learning.buffers import SCORES
 from lmaas_server.engine.learning.case import Case, as_learned, value_scale
 from lmaas_server.engine.learning.evaluate import figures_of
 from lmaas_server.engine.learning.gate import ALPHAS, Anchor, Fresh, check_anchor, check_fresh, reason_of
-from lmaas_server.engine.learning.scoring import outputs_of
+from lmaas_server.engine.learning.scoring import outputs_of, scores_of
 from lmaas_server.engine.learning.signals import Rows
 from lmaas_server.engine.planning import output_size
 
@@ -30,6 +31,8 @@ class Verdict:
     fresh: Fresh | None
     alpha: float
     metrics: Json
+    scores: Array
+    """Of that model's own answers to the holdout."""
 
     def __repr__(self) -> str:
         return f"Verdict({self.reason}, alpha={self.alpha})"
@@ -54,6 +57,7 @@ def judge(case: Case, candidate: Bundle) -> Verdict:
         fresh=fresh,
         alpha=alpha,
         metrics=_metrics(model, holdout, outputs, anchor, fresh),
+        scores=scores_of(outputs, holdout.targets, value_scale(model)),
     )
 
 
@@ -64,7 +68,8 @@ def _first_that_holds(
 
     With it comes what it answers to the holdout.
     """
-    before = _scores(case, case.champion, holdout, _outputs(case.champion, holdout))
+    kept = case.champion.buffers.get(SCORES)
+    before = _scores(case, case.champion, holdout, _outputs(case.champion, holdout)) if kept is None else kept.numpy()
     outputs = _outputs(candidate, holdout)
     outcome = check_anchor(before, _scores(case, candidate, holdout, outputs), gate)
     if outcome.passed or not gate.enabled:
@@ -94,21 +99,13 @@ def _outputs(model: Bundle, rows: Rows) -> Tensor:
 
 
 def _scores(case: Case, model: Bundle, rows: Rows, outputs: Tensor) -> Array:
-    """Return how good each row's answer is: 1 or 0 for classes; for values minus the error in training deviations."""
-    scale = value_scale(model)
-    if scale is None:
-        if model is case.champion:
-            # A class it was grown to has weights by chance, and by chance it would be right about a new class.
-            outputs = outputs.index_fill(1, torch.arange(case.known, outputs.shape[1]), -torch.inf)
-        if case.champion.target.get("multiple"):
-            exact: Array = ((outputs > 0).numpy() == (rows.targets > 0)).all(axis=1)
-            return exact.astype(np.float64)
-        right: Array = np.equal(outputs.argmax(dim=1).numpy(), rows.targets) != rows.against
-        return right.astype(np.float64)
-    spread = (value_scale(case.champion) or scale).std.numpy()
-    errors = np.abs((scale.restore(outputs).numpy() - rows.targets) / spread)
-    closeness: Array = -errors.mean(axis=1, dtype=np.float64)
-    return closeness
+    """Return how good each row's answer is; the champion's deviations are the measure of both."""
+    scale, measure = value_scale(model), value_scale(case.champion)
+    if scale is None and model is case.champion:
+        # A class it was grown to has weights by chance, and by chance it would be right about a new class.
+        outputs = outputs.index_fill(1, torch.arange(case.known, outputs.shape[1]), -torch.inf)
+    scores = scores_of(outputs, rows.targets, scale, measure.std if measure else None)
+    return np.where(rows.against, 1 - scores, scores)
 
 
 def _holdout_rows(champion: Bundle) -> Rows:
