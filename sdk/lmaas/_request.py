@@ -128,16 +128,16 @@ class Slice:
                 left -= len(block)
                 yield block
 
-    def checksum(self) -> str:
-        """Return the sha256 of the bytes.
+    def feed(self, digest: Any) -> None:
+        """Give the bytes to a checksum, through little memory.
 
         Raises:
             OSError: The file cannot be read, or has shrunk since it was measured.
         """
         if isinstance(self.source, bytes):
-            return sha256(memoryview(self.source)[self.start : self.start + self.size]).hexdigest()
-        digest, left = sha256(), self.size
-        block = memoryview(bytearray(min(CHECKED_BYTES, left)))
+            digest.update(memoryview(self.source)[self.start : self.start + self.size])
+            return
+        left, block = self.size, memoryview(bytearray(min(CHECKED_BYTES, self.size)))
         with self.source.open("rb", buffering=0) as file:
             file.seek(self.start)
             while left:
@@ -146,7 +146,6 @@ class Slice:
                     raise _shrunk(self.source, left)
                 digest.update(block[:count])
                 left -= count
-        return digest.hexdigest()
 
 
 def _shrunk(path: Path, left: int) -> OSError:

@@ -20,9 +20,13 @@ PARTS = -(-len(ROWS) // PART)
 
 
 class Cutting:
-    """Passes bytes on to a server; cuts the connection in the middle of the bodies it is told to cut."""
+    """Passes bytes on to a server; cuts the connection in the middle of the bodies it is told to cut.
 
-    def __init__(self, url: str, *, cuts: int = 0, after: int = 0) -> None:
+    Of the part `spoiled` it changes a byte instead, as often as `times` says.
+    """
+
+    def __init__(self, url: str, *, cuts: int = 0, after: int = 0, spoiled: int = 0, times: int = 1) -> None:
+        self.spoiled, self.times = spoiled, times
         self.server = ("127.0.0.1", int(url.rsplit(":", 1)[1]))
         self.cuts, self.after, self.parts, self.lock = cuts, after, [], threading.Lock()
         self.listener = socket.create_server(("127.0.0.1", 0))
@@ -41,11 +45,16 @@ class Cutting:
                 threading.Thread(target=self.carry, args=ends, daemon=True).start()
 
     def carry(self, source: socket.socket, sink: socket.socket, request: bool) -> None:
+        spoiling = False
         try:
             while data := source.recv(16384):
-                if request and b"PUT /v1/uploads/" in data and self.cut(data):
-                    sink.sendall(data[: len(data) // 2])
-                    break
+                if request and b"PUT /v1/uploads/" in data:
+                    if self.cut(data):
+                        sink.sendall(data[: len(data) // 2])
+                        break
+                    spoiling = self.spoils(data)
+                elif spoiling:
+                    data, spoiling = bytes([data[0] ^ 1]) + data[1:], False
                 sink.sendall(data)
         except OSError:
             pass
@@ -63,6 +72,12 @@ class Cutting:
                 return False
             self.cuts -= 1
             return True
+
+    def spoils(self, data: bytes) -> bool:
+        with self.lock:
+            spoils = b"/parts/%d?" % self.spoiled in data and self.times > 0
+            self.times -= spoils
+            return spoils
 
 
 @pytest.fixture
@@ -147,6 +162,20 @@ def test_a_call_that_failed_goes_on_with_the_missing_parts_under_its_key(server,
     assert not sent & set(proxy.parts) or len(proxy.parts) < PARTS
 
 
+@pytest.mark.parametrize("spoiled", [1, 3, PARTS])
+def test_a_part_that_arrives_as_another_is_sent_again_and_no_other(server, path, cutting, spoiled):
+    proxy = cutting(spoiled=spoiled)
+    with server.client(base_url=proxy.url) as client:
+        assert client.datasets.create(path, target="label").sha256 == SHA256
+    assert sorted(proxy.parts) == sorted([*range(1, PARTS + 1), spoiled])
+
+
+def test_a_part_that_never_arrives_as_it_was_sent_is_named(server, path, cutting):
+    proxy = cutting(spoiled=3, times=99)
+    with server.client(base_url=proxy.url) as client, pytest.raises(lmaas.ConflictError, match="parts: 3"):
+        client.datasets.create(path, target="label")
+
+
 def test_the_same_call_again_sends_nothing_again(server, path, cutting):
     proxy = cutting()
     with server.client(base_url=proxy.url) as client:
@@ -168,11 +197,14 @@ def test_a_slice_is_the_bytes_it_names_from_a_file_as_from_memory(path):
     for start, size in ((0, 10), (5, PART), (len(ROWS) - 3, 3)):
         pieces = [b"".join(Slice(source, start, size).blocks()) for source in (path, ROWS)]
         assert pieces == [ROWS[start : start + size]] * 2
-        assert Slice(path, start, size).checksum() == hashlib.sha256(pieces[0]).hexdigest()
+        for source in (path, ROWS):
+            digest = hashlib.sha256()
+            Slice(source, start, size).feed(digest)
+            assert digest.digest() == hashlib.sha256(pieces[0]).digest()
 
 
 def test_a_file_that_shrinks_while_it_is_sent_is_an_error(path):
     with pytest.raises(OSError, match="has shrunk"):
         list(Slice(path, len(ROWS) - 1, 2).blocks())
     with pytest.raises(OSError, match="has shrunk"):
-        Slice(path, len(ROWS) - 1, 2).checksum()
+        Slice(path, len(ROWS) - 1, 2).feed(hashlib.sha256())

@@ -58,6 +58,11 @@ def put(http, upload, number: int, data: bytes = ROWS, *, checksum: str | None =
     return http.put(path, data=piece, headers=OCTETS)
 
 
+def put_so_far(http, upload, number: int, data: bytes = ROWS, *, piece: bytes | None = None):
+    path = f"/v1/uploads/{upload['id']}/parts/{number}?sha256_so_far={sha(data[: number * KIB])}"
+    return http.put(path, data=piece or part(data, number), headers=OCTETS)
+
+
 def complete(http, upload, **body):
     return http.post(f"/v1/uploads/{upload['id']}/complete", json=body)
 
@@ -76,6 +81,7 @@ def test_parts_in_any_order_become_the_file(http):
             "number": number,
             "bytes": len(part(ROWS, number)),
             "sha256": sha(part(ROWS, number)),
+            "sha256_so_far": None,
         }
     made = complete(http, upload, sha256=sha(ROWS)).get_json()
     assert (made["sha256"], made["bytes"], made["rows"]) == (sha(ROWS), len(ROWS), 400)
@@ -149,6 +155,52 @@ def test_a_part_says_its_checksum(http, query):
     upload = begin(http)
     answer = http.put(f"/v1/uploads/{upload['id']}/parts/1{query}", data=b"x", headers=OCTETS)
     assert error(answer, 422)["param"] == "sha256"
+
+
+@pytest.mark.parametrize(
+    "query", ["sha256_so_far=", "sha256_so_far=" + "g" * 64, f"sha256_so_far={'0' * 64}&sha256={'0' * 64}"]
+)
+def test_a_part_says_one_checksum_well_formed(http, query):
+    upload = begin(http)
+    answer = http.put(f"/v1/uploads/{upload['id']}/parts/1?{query}", data=b"x", headers=OCTETS)
+    assert error(answer, 422)["param"] == "sha256_so_far"
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_parts_with_the_checksum_of_the_file_so_far_come_in_any_order_and_beside_others(http, seed):
+    upload, chance = begin(http), random.Random(seed)
+    for number in chance.sample(range(1, PARTS + 1), PARTS):
+        found = chance.choice([put, put_so_far, put_so_far])(http, upload, number)
+        assert found.get_json()["number"] == number
+    assert complete(http, upload, sha256=sha(ROWS)).get_json()["sha256"] == sha(ROWS)
+
+
+def test_a_part_that_follows_and_is_another_than_it_said_is_refused_at_once(http):
+    upload = begin(http)
+    put_so_far(http, upload, 1)
+    refused = error(put_so_far(http, upload, 2, piece=b"z" * KIB), 422)
+    assert (refused["code"], "Part 2" in refused["message"]) == ("part_checksum_mismatch", True)
+    assert [found["number"] for found in http.get(f"/v1/uploads/{upload['id']}").get_json()["parts"]] == [1]
+
+
+def test_a_part_before_which_others_were_missing_is_named_once_it_proves_wrong(http):
+    upload = begin(http)
+    assert put_so_far(http, upload, 3, piece=b"z" * KIB).status_code == 200
+    for number in {*range(1, PARTS + 1)} - {3}:
+        assert put_so_far(http, upload, number).status_code == 200
+    refused = error(complete(http, upload), 409)
+    assert (refused["code"], f"Missing of {PARTS} parts: 3." in refused["message"]) == ("upload_incomplete", True)
+    assert put_so_far(http, upload, 3).status_code == 200
+    assert complete(http, upload).get_json()["sha256"] == sha(ROWS)
+
+
+def test_a_part_that_is_here_is_not_overwritten_by_what_comes_with_the_same_checksum(http):
+    upload = begin(http)
+    put_so_far(http, upload, 1)
+    assert put_so_far(http, upload, 1, piece=b"z" * KIB).status_code == 200
+    for number in range(2, PARTS + 1):
+        put_so_far(http, upload, number)
+    assert complete(http, upload).get_json()["sha256"] == sha(ROWS)
 
 
 def test_the_same_key_finds_the_same_upload_and_its_parts(http):
@@ -226,9 +278,10 @@ def test_a_part_under_way_is_refused_over_a_second_connection(http, app):
     assert (busy.headers.get("x-should-retry"), seen) == ("true", [200])
 
 
-def test_uploads_go_on_after_the_server_was_killed(http, app, settings_of):
+@pytest.mark.parametrize("send", [put, put_so_far])
+def test_uploads_go_on_after_the_server_was_killed(http, app, settings_of, send):
     upload = begin(http)
-    put(http, upload, 3)
+    send(http, upload, 3)
     server_of(app).lock.release()  # as the system does when the process is gone; nothing else is said goodbye to
     second = create_app(Settings(**settings_of), clock=lambda: 1000.0)
     server_of(second).start()
@@ -236,7 +289,7 @@ def test_uploads_go_on_after_the_server_was_killed(http, app, settings_of):
         other = second.test_client()
         assert [p["number"] for p in other.get(f"/v1/uploads/{upload['id']}").get_json()["parts"]] == [3]
         for number in {*range(1, PARTS + 1)} - {3}:
-            put(other, upload, number)
+            send(other, upload, number)
         assert complete(other, upload).get_json()["sha256"] == sha(ROWS)
     finally:
         server_of(second).close()

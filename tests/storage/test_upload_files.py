@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from lmaas_server.errors import InvalidError
 from lmaas_server.storage import Artifacts
+from lmaas_server.storage.part_marks import Mark
 from lmaas_server.storage.uploads import UploadFiles, UploadRecord
 
 DATA = bytes(range(256)) * 5
@@ -32,7 +35,12 @@ def begun(files, id="up-1"):
 
 def put(files, record, number, data=DATA):
     piece = data[(number - 1) * SIZE : number * SIZE]
-    return files.write(record, number, [piece[:100], piece[100:]], expected=sha(piece))
+    return files.write(record, number, [piece[:100], piece[100:]], mark=Mark(sha(piece)))
+
+
+def put_so_far(files, record, number, *, piece=None):
+    mark = Mark.of_file_so_far(sha(DATA[: number * SIZE]))
+    return files.write(record, number, [piece or DATA[(number - 1) * SIZE : number * SIZE]], mark=mark)
 
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -58,6 +66,49 @@ def test_a_part_sent_anew_with_other_bytes_counts_as_it_came_last(files, changed
         expected[(number - 1) * SIZE : number * SIZE] = other[(number - 1) * SIZE : number * SIZE]
     assert files.whole(record)[1] == sha(bytes(expected))
     files.delete(record.id)
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(order=st.permutations([1, 2, 3, 4, 5]), wrong=st.sets(st.integers(1, 5)), again=st.permutations([1, 2, 3, 4, 5]))
+def test_parts_that_are_not_what_they_said_are_missing_and_the_others_stay(files, order, wrong, again):
+    record = begun(files)
+    for number in order:
+        with contextlib.suppress(InvalidError):
+            put_so_far(files, record, number, piece=b"z" * SIZE if number in wrong else None)
+    for _ in wrong:  # of what is wrong the first is found, and the next once that is right
+        here = {part.number for part in files.arrived(record)}
+        missing = {1, 2, 3, 4, 5} - here
+        assert missing <= wrong
+        if not missing:
+            assert files.whole(record)[1] is None
+        for number in [each for each in again if each not in {part.number for part in files.arrived(record)}]:
+            put_so_far(files, record, number)
+    assert files.whole(record)[1] == sha(DATA)
+    files.delete(record.id)
+
+
+@pytest.mark.parametrize("follower", [1, 2])
+def test_a_wrong_part_is_found_whichever_process_it_came_to(files, tmp_path, follower):
+    record, other = begun(files), UploadFiles(Artifacts(tmp_path))
+    first, second = (files, other) if follower == 1 else (other, files)
+    put_so_far(first, record, 1)
+    put_so_far(second, record, 2, piece=b"z" * SIZE)
+    for number in (3, 4, 5):
+        put_so_far(second, record, number)
+    assert second.whole(record)[1] is None
+    assert [part.number for part in files.arrived(record)] == [1, 3, 4, 5]
+    put_so_far(second, record, 2)
+    assert first.whole(record)[1] == second.whole(record)[1] == sha(DATA)
+
+
+def test_a_part_that_came_anew_after_it_was_taken_in_elsewhere_is_looked_at_again(files, tmp_path):
+    record, other = begun(files), UploadFiles(Artifacts(tmp_path))
+    for number in range(1, 6):
+        put_so_far(files, record, number)
+    put(other, record, 3, DATA[::-1])
+    put_so_far(other, record, 3, piece=b"z" * SIZE)
+    assert files.whole(record)[1] is None
+    assert [part.number for part in files.arrived(record)] == [1, 2, 4, 5]
 
 
 def test_two_processes_over_one_upload_find_the_same_checksum(files, tmp_path):

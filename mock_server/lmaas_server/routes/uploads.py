@@ -14,7 +14,8 @@ from lmaas_server.storage.uploads import Arrived, UploadRecord
 
 __all__ = ["UploadRoutes"]
 
-_SHA256 = Query(name="sha256", about="Of the part's bytes: 64 hex digits in lower case. Required.")
+_SHA256 = Query(name="sha256", about="Of the part's bytes: 64 hex digits in lower case. This or `sha256_so_far`.")
+_SO_FAR = Query(name="sha256_so_far", about="Of the file up to the end of the part, in the place of `sha256`.")
 
 
 class UploadRoutes:
@@ -46,7 +47,7 @@ class UploadRoutes:
         tag="uploads",
         body_kind="stream",
         accepts=("application/octet-stream",),
-        query=(_SHA256,),
+        query=(_SHA256, _SO_FAR),
         answer=UploadPart,
         errors=(404, 409, 422),
         own_replays=True,  # sending a part again is the same as sending it once
@@ -54,10 +55,12 @@ class UploadRoutes:
     def write(self, call: Call, upload: str, part: str) -> UploadPart:
         """Send one part, from 1, in any order and beside others.
 
-        It counts once its checksum was right; sent again, it is only compared.
+        With `sha256` it counts once that was right; sent again, it is only compared. With `sha256_so_far` no two
+        checksums of the same bytes need to be taken: it is compared once all parts before it are here, and a part that
+        proves wrong is missing again, for `complete` to name. Sent again with the same, it is not looked at.
         """
-        arrived = self._uploads.write(upload, part, call.body, sha256=call.query.get("sha256"))
-        return UploadPart.model_validate(asdict(arrived))
+        arrived = self._uploads.write(upload, part, call.body, **call.query)
+        return _part(arrived)
 
     @operation(
         "POST",
@@ -85,6 +88,11 @@ def _wire(record: UploadRecord, arrived: list[Arrived]) -> UploadSession:
             **fields,
             "status": "pending" if record.dataset is None else "completed",
             "part_count": record.part_count,
-            "parts": [asdict(part) for part in arrived],
+            "parts": [_part(part) for part in arrived],
         }
     )
+
+
+def _part(arrived: Arrived) -> UploadPart:
+    name = "sha256_so_far" if arrived.mark.so_far else "sha256"
+    return UploadPart(number=arrived.number, bytes=arrived.bytes, **{name: arrived.mark.sha256})

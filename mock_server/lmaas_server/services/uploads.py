@@ -11,6 +11,7 @@ from lmaas.types import DatasetCreate, UploadCreate
 from lmaas_server.errors import ConflictError, InvalidError, MissingError, TooLargeError
 from lmaas_server.records import DatasetRecord, new_id
 from lmaas_server.services.datasets import DatasetService
+from lmaas_server.storage.part_marks import Mark
 from lmaas_server.storage.uploads import Arrived, UploadFiles, UploadRecord
 
 __all__ = ["UploadService"]
@@ -87,12 +88,20 @@ class UploadService:
         record = self._known(id)
         return record, self._files.arrived(record)
 
-    def write(self, id: str, number: str, blocks: Iterable[bytes], *, sha256: str | None) -> Arrived:
-        """Take a part in and compare its checksum.
+    def write(
+        self,
+        id: str,
+        number: str,
+        blocks: Iterable[bytes],
+        *,
+        sha256: str | None = None,
+        sha256_so_far: str | None = None,
+    ) -> Arrived:
+        """Take a part in and compare its checksum, or that of the file up to its end.
 
         Raises:
             MissingError: `upload_not_found`; `part_not_found`, the file has no such part.
-            InvalidError: The checksum is missing, malformed or another than that of the bytes.
+            InvalidError: The checksum is missing, malformed or another than that of the bytes; or there are two.
             ConflictError: `upload_completed`, or the part is coming in already.
         """
         record = self._known(id)  # which parts are here is not looked up for each of them
@@ -102,10 +111,7 @@ class UploadService:
         if not number.isascii() or not number.isdigit() or not 1 <= int(number[:9]) <= record.part_count:
             message = f"The upload {id} has the parts 1 to {record.part_count}, not {number[:40]!r}."
             raise MissingError(message, code="part_not_found", param="part")
-        if sha256 is None or not _SHA256.fullmatch(sha256):
-            message = "`sha256` is the checksum of the part, 64 hex digits in lower case; it goes into the query."
-            raise InvalidError(message, code="invalid_value", param="sha256")
-        return self._files.write(record, int(number), blocks, expected=sha256)
+        return self._files.write(record, int(number), blocks, mark=_mark(sha256, sha256_so_far))
 
     def complete(self, id: str, *, sha256: str | None = None) -> DatasetRecord:
         """Check the whole file and make it a dataset; asked again, return the same.
@@ -114,14 +120,15 @@ class UploadService:
             ConflictError: `upload_incomplete`, the message names the parts that are missing.
             InvalidError: `checksum_mismatch`, or the file is not what it claims; it stays until it expires.
         """
-        record, arrived = self.get(id)
+        record = self._known(id)
         if record.dataset is not None:
             return self._datasets.get(record.dataset)
-        if missing := sorted({*range(1, record.part_count + 1)} - {part.number for part in arrived}):
-            named = ", ".join(map(str, missing[:_NAMED])) + (", ..." if len(missing) > _NAMED else "")
-            message = f"Missing of {record.part_count} parts: {named}. Send them and complete it again."
-            raise ConflictError(message, code="upload_incomplete", param="parts")
+        self._check_complete(record)
         path, found = self._files.whole(record)
+        if found is None:
+            self._check_complete(record)
+            message = f"A part of the upload {id} changed while it was completed; complete it again."
+            raise ConflictError(message, code="upload_incomplete", param="parts", retryable=True)
         if sha256 not in {None, found}:
             message = f"The file has sha256 {found}, not {sha256}."
             raise InvalidError(message, code="checksum_mismatch", param="sha256")
@@ -154,6 +161,13 @@ class UploadService:
             self._files.delete(id)
         return len(expired)
 
+    def _check_complete(self, record: UploadRecord) -> None:
+        arrived = {part.number for part in self._files.arrived(record)}
+        if missing := sorted({*range(1, record.part_count + 1)} - arrived):
+            named = ", ".join(map(str, missing[:_NAMED])) + (", ..." if len(missing) > _NAMED else "")
+            message = f"Missing of {record.part_count} parts: {named}. Send them and complete it again."
+            raise ConflictError(message, code="upload_incomplete", param="parts")
+
     def _part_bytes_for(self, size: int) -> int:
         times = min(-(-size // (self._part_bytes * _GOOD_MANY_PARTS)), _MOST_TIMES_AS_LARGE)
         return max(self._part_bytes * times, -(-size // _MOST_PARTS))
@@ -168,3 +182,14 @@ class UploadService:
     def _all(self) -> list[UploadRecord]:
         found = (self._files.get(id) for id in self._files.ids())
         return [record for record in found if record is not None]
+
+
+def _mark(sha256: str | None, so_far: str | None) -> Mark:
+    given = [word for word in (sha256, so_far) if word is not None]
+    if len(given) != 1 or not _SHA256.fullmatch(given[0]):
+        message = (
+            "`sha256` is the checksum of the part, 64 hex digits in lower case, and `sha256_so_far` that of the file "
+            "up to its end; one of the two goes into the query."
+        )
+        raise InvalidError(message, code="invalid_value", param="sha256" if so_far is None else "sha256_so_far")
+    return Mark(given[0]) if so_far is None else Mark.of_file_so_far(so_far)

@@ -1,7 +1,8 @@
 """The checksum of a file that arrives in parts, taken as far as there is no gap while the rest is coming.
 
-So the end of an upload waits for its last parts only. One process per file: who has it is told by a lock on the file.
-Knows no upload and no HTTP.
+So the end of an upload waits for its last parts only. On the way it tells whether a part that came with the checksum
+of the file so far is what it said. One process per file: who has it is told by a lock on the file. Knows no upload and
+no HTTP.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-__all__ = ["RunningDigest", "digest_of"]
+from lmaas_server.storage.part_marks import Mark
+
+__all__ = ["RunningDigest"]
 
 _BLOCK = 1 << 19
 """Bytes read at a time, into the same memory: half of what a core's cache holds, often enough."""
@@ -23,48 +26,63 @@ _BLOCK = 1 << 19
 class RunningDigest:
     """How far one file's checksum has come."""
 
-    def __init__(self, path: Path, part_bytes: int) -> None:
+    def __init__(self, path: Path, part_bytes: int, wrong: Callable[[int, Mark], None], *, alone: bool = True) -> None:
         """Open the file.
 
+        Args:
+            path: Where it is.
+            part_bytes: Of every part but the last.
+            wrong: Told of each part that is not what its mark says; what follows it waits for another.
+            alone: Whether to keep other processes from following the file too.
+
         Raises:
-            BlockingIOError: Another process takes its checksum.
+            BlockingIOError: Another process follows it.
         """
         self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if alone:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(self._file)
             raise
         self.path = path
         self._part_bytes = part_bytes
+        self._wrong = wrong
         self._digest = sha256()
-        self._seen: list[str] = []
+        self._seen: list[Mark] = []
         self._busy = threading.Lock()
         self._closed = False
 
     def __repr__(self) -> str:
         return f"RunningDigest({str(self.path)!r}, {len(self._seen)} parts)"
 
-    def advance(self, mark_of: Callable[[int], str | None]) -> None:
-        """Take in the parts that follow and are here; returns at once while another thread does so."""
+    def advance(self, mark_of: Callable[[int], Mark | None]) -> int | None:
+        """Take in the parts that follow and are here; returns at once while another thread does so.
+
+        Returns the number of a part that was not what its mark says, if one was met.
+        """
         if not self._busy.acquire(blocking=False):
-            return
+            return None
         try:
             while not self._closed and (mark := mark_of(len(self._seen) + 1)) is not None:
-                _feed(self._digest, self._file, len(self._seen) * self._part_bytes, self._part_bytes)
-                self._seen.append(mark)
+                if not self._take(mark):
+                    return len(self._seen) + 1
         finally:
             self._busy.release()
+        return None
 
-    def whole(self, marks: Mapping[int, str]) -> str | None:
-        """Return the checksum of the whole; None if a part is another by now than the one that was taken in."""
+    def whole(self, marks: Mapping[int, Mark]) -> str | None:
+        """Return the checksum of the whole, all of whose parts are here.
+
+        None if a part is another by now than the one that was taken in, or is not what its mark says.
+        """
         with self._busy:
             if self._closed or any(marks.get(number) != mark for number, mark in enumerate(self._seen, start=1)):
                 return None
-            for number in range(len(self._seen) + 1, len(marks) + 1):
-                _feed(self._digest, self._file, (number - 1) * self._part_bytes, self._part_bytes)
-                self._seen.append(marks[number])
-            return self._digest.hexdigest()
+            while len(self._seen) < len(marks):
+                if not self._take(marks[len(self._seen) + 1]):
+                    return None
+            return str(self._digest.hexdigest())
 
     def close(self) -> None:
         """Let the file go."""
@@ -73,16 +91,16 @@ class RunningDigest:
                 self._closed = True
                 os.close(self._file)
 
-
-def digest_of(path: Path) -> str:
-    """Return the checksum of a file that nobody has followed."""
-    digest = sha256()
-    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        _feed(digest, file, 0, os.fstat(file).st_size)
-    finally:
-        os.close(file)
-    return digest.hexdigest()
+    def _take(self, mark: Mark) -> bool:
+        """Take in the part that follows, unless it is not what its mark says."""
+        before = self._digest.copy() if mark.so_far else None
+        _feed(self._digest, self._file, len(self._seen) * self._part_bytes, self._part_bytes)
+        if before is not None and self._digest.hexdigest() != mark.sha256:
+            self._digest = before
+            self._wrong(len(self._seen) + 1, mark)
+            return False
+        self._seen.append(mark)
+        return True
 
 
 def _feed(digest: Any, file: int, at: int, size: int) -> None:

@@ -4,7 +4,7 @@ An upload is a folder `uploads/ID` of the artifact store:
 
     about.json     what was announced, and in the end what it became
     data           the file, of its full size from the start and with holes where parts are missing
-    parts/N        a part's checksum, written after its bytes; empty while they are being written
+    parts/N        the checksum a part came with, written after its bytes; empty while they are being written
 
 A part goes straight to its place in `data`, so that completing copies nothing. Its mark is emptied before the first
 byte and written after the last: a crash in between leaves a part that is missing, never one that is wrong. The lock on
@@ -14,7 +14,6 @@ the mark ends with the process that holds it.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import threading
 from collections.abc import Iterable, Iterator
@@ -24,16 +23,16 @@ from pathlib import Path
 
 import orjson
 
-from lmaas_server.errors import ConflictError, InvalidError, MalformedError
+from lmaas_server.errors import InvalidError, MalformedError
 from lmaas_server.records import Json
 from lmaas_server.storage.artifacts import Artifacts
-from lmaas_server.storage.running_digest import RunningDigest, digest_of
+from lmaas_server.storage.part_marks import Mark, drop, held, mark_at
+from lmaas_server.storage.running_digest import RunningDigest
 from lmaas_server.storage.writeback import begin_writing
 
 __all__ = ["Arrived", "UploadFiles", "UploadRecord"]
 
 _FOLDER = "uploads"
-_MARK_BYTES = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +64,7 @@ class Arrived:
 
     number: int
     bytes: int
-    sha256: str
+    mark: Mark
 
 
 class UploadFiles:
@@ -104,16 +103,13 @@ class UploadFiles:
 
     def arrived(self, record: UploadRecord) -> list[Arrived]:
         """Return the parts that are here, by number."""
-        folder = self._at(record.id) / "parts"
-        marks = {int(path.name): path.read_text("ascii") for path in folder.iterdir()} if folder.is_dir() else {}
         return [
-            Arrived(number=number, bytes=record.bytes_of(number), sha256=mark)
-            for number, mark in sorted(marks.items())
-            if len(mark) == _MARK_BYTES
+            Arrived(number=number, bytes=record.bytes_of(number), mark=mark)
+            for number, mark in sorted(self._marks(record).items())
         ]
 
-    def write(self, record: UploadRecord, number: int, blocks: Iterable[bytes], *, expected: str) -> Arrived:
-        """Take a part in; one that is here already is only compared.
+    def write(self, record: UploadRecord, number: int, blocks: Iterable[bytes], *, mark: Mark) -> Arrived:
+        """Take a part in; one that is here already is only compared, or passed over with what its mark says.
 
         Raises:
             MalformedError: `part_truncated`, fewer bytes came than the part has.
@@ -121,33 +117,37 @@ class UploadFiles:
             ConflictError: `part_in_progress`, the part is coming in over another connection; retryable.
         """
         folder = self._at(record.id)
-        with _locked(folder / "parts" / str(number), number) as mark:
-            here = os.pread(mark, _MARK_BYTES, 0).decode("ascii") == expected
+        with held(folder / "parts" / str(number), number) as file:
+            known = Mark.read(file)
+            here = known is not None and known.says_what(mark)
             if not here:
-                if os.fstat(mark).st_size:
+                if known is not None:
                     self._let_go(record.id)  # its bytes are about to change under the checksum of the whole
-                os.ftruncate(mark, 0)
+                os.ftruncate(file, 0)
             with (folder / "data").open("r+b", buffering=0) as data:
                 data.seek((number - 1) * record.part_bytes)
-                found = _received(blocks, None if here else data.write, number, record.bytes_of(number))
+                found = _received(blocks, None if here else data.write, number, record.bytes_of(number), mark)
                 begin_writing(data.fileno(), (number - 1) * record.part_bytes, record.bytes_of(number))
-            if found != expected:
-                message = f"Part {number} came with sha256 {found}, and {expected} was announced; send it again."
-                raise InvalidError(message, code="part_checksum_mismatch", param="sha256")
+            if found != mark.sha256:
+                raise _mismatch(number, f"came with sha256 {found}, and {mark.sha256} was announced")
             if not here:
-                os.pwrite(mark, expected.encode("ascii"), 0)
-        self._follow(record)
-        return Arrived(number=number, bytes=record.bytes_of(number), sha256=expected)
+                mark.write(file)
+        if self._follow(record) == number:
+            raise _mismatch(number, f"does not make the file's sha256 up to its end {mark.sha256}, as was announced")
+        return Arrived(number=number, bytes=record.bytes_of(number), mark=mark)
 
-    def whole(self, record: UploadRecord) -> tuple[Path, str]:
-        """Return where the file is, and its checksum; all parts are here."""
-        path = self._at(record.id) / "data"
+    def whole(self, record: UploadRecord) -> tuple[Path, str | None]:
+        """Return where the file is, and its checksum; all parts are here.
+
+        There is no checksum if a part proved to be another than its mark says: then it is missing by now.
+        """
+        path, marks = self._at(record.id) / "data", self._marks(record)
         with self._lock:
             digest = self._digests.get(record.id)
-        found = None
-        if digest is not None:
-            found = digest.whole({part.number: part.sha256 for part in self.arrived(record)})
-        return path, found or digest_of(path)
+        if digest is not None and (found := digest.whole(marks)) is not None:
+            return path, found
+        with contextlib.closing(self._digest(record, alone=False)) as anew:
+            return path, anew.whole(marks)
 
     @contextlib.contextmanager
     def linked(self, path: Path) -> Iterator[Path]:
@@ -171,17 +171,33 @@ class UploadFiles:
         self._let_go(id)
         return self._artifacts.delete(_key(id))
 
-    def _follow(self, record: UploadRecord) -> None:
-        """Take the checksum on over the parts that are here, unless another process does."""
-        folder, digest = self._at(record.id), None
+    def _follow(self, record: UploadRecord) -> int | None:
+        """Take the checksum on over the parts that are here, unless another process does.
+
+        Returns the number of a part that was not what its mark says, if one was met.
+        """
+        folder, digest = self._at(record.id) / "parts", None
         with self._lock, contextlib.suppress(BlockingIOError, FileNotFoundError):
             if record.id not in self._digests:
-                self._digests[record.id] = RunningDigest(folder / "data", record.part_bytes)
+                self._digests[record.id] = self._digest(record)
             digest = self._digests[record.id]
             for gone in [id for id, other in self._digests.items() if not other.path.exists()]:
                 self._digests.pop(gone).close()  # another process completed it, or gave it up
-        if digest is not None:
-            digest.advance(lambda number: _mark_of(folder / "parts" / str(number)))
+        return None if digest is None else digest.advance(lambda number: mark_at(folder / str(number)))
+
+    def _digest(self, record: UploadRecord, *, alone: bool = True) -> RunningDigest:
+        folder = self._at(record.id)
+        return RunningDigest(
+            folder / "data",
+            record.part_bytes,
+            lambda number, mark: drop(folder / "parts" / str(number), number, mark),
+            alone=alone,
+        )
+
+    def _marks(self, record: UploadRecord) -> dict[int, Mark]:
+        folder = self._at(record.id) / "parts"
+        found = {int(path.name): mark_at(path) for path in folder.iterdir()} if folder.is_dir() else {}
+        return {number: mark for number, mark in found.items() if mark is not None}
 
     def _let_go(self, id: str) -> None:
         with self._lock:
@@ -193,46 +209,28 @@ class UploadFiles:
         return self._artifacts.path(_key(id))
 
 
-def _mark_of(path: Path) -> str | None:
-    """Return the checksum of a part that is here; None of one that is not."""
-    try:
-        mark = path.read_text("ascii")
-    except FileNotFoundError:
-        return None
-    return mark if len(mark) == _MARK_BYTES else None
-
-
 def _key(id: str) -> str:
     return f"{_FOLDER}/{id}"
 
 
-@contextlib.contextmanager
-def _locked(path: Path, number: int) -> Iterator[int]:
-    """Hold the mark of a part; made if it is not there."""
-    mark = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        fcntl.flock(mark, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield mark
-    except BlockingIOError as exc:
-        message = f"Part {number} is coming in over another connection; ask again in a moment."
-        raise ConflictError(message, code="part_in_progress", param="part", retryable=True) from exc
-    finally:
-        os.close(mark)
+def _mismatch(number: int, why: str) -> InvalidError:
+    return InvalidError(f"Part {number} {why}; send it again.", code="part_checksum_mismatch", param="sha256")
 
 
-def _received(blocks: Iterable[bytes], write: object, number: int, size: int) -> str:
-    """Write the blocks, exactly `size` bytes of them, and return their checksum."""
-    digest, left = sha256(), size
+def _received(blocks: Iterable[bytes], write: object, number: int, size: int, mark: Mark) -> str:
+    """Write the blocks, exactly `size` bytes of them; return their checksum, or `mark`'s if it is of more than them."""
+    digest, left = None if mark.so_far else sha256(), size
     for block in blocks:
         left -= len(block)
         if left < 0:
             message = f"Part {number} has {size} bytes, and more came."
             raise InvalidError(message, code="part_too_long", param="part")
-        digest.update(block)
+        if digest is not None:
+            digest.update(block)
         view = memoryview(block)
         while callable(write) and view:  # one write may take less than it was given
             view = view[write(view) :]
     if left:
         message = f"Part {number} has {size} bytes, and it broke off after {size - left}; send it again."
         raise MalformedError(message, code="part_truncated", param="part")
-    return digest.hexdigest()
+    return mark.sha256 if digest is None else digest.hexdigest()

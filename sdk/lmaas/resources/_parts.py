@@ -2,28 +2,35 @@
 
 POST /v1/uploads                  announce the file; the server says how large parts are
 GET  /v1/uploads/ID               which parts are there: those of an earlier try are not sent again
-PUT  /v1/uploads/ID/parts/N       each with its checksum
-POST /v1/uploads/ID/complete      the dataset
+PUT  /v1/uploads/ID/parts/N       each with the checksum of the file up to its end
+POST /v1/uploads/ID/complete      the dataset; parts that arrived as others are named, and sent again
+
+The checksum of the file so far stands for that of the part: both sides then take one, not one of each part and another
+of the whole.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 from threading import Lock
+from typing import Any
 
 from lmaas import types
 from lmaas._decode import answered
 from lmaas._encode import encoded
 from lmaas._flow import call
 from lmaas._request import CallOptions, Compute, Flow, Request, Slice, Together, Upload, mint_key, query_of
-from lmaas.errors import APIConnectionError, UnprocessableEntityError
+from lmaas.errors import APIConnectionError, ConflictError, UnprocessableEntityError
 from lmaas.resources._ids import JSON_CONTENT, segment, with_key
 
 PARTS_ABOVE = 64 << 20
 """Bytes up to which one stream is as good: there is little to lose, and it takes one request."""
 AT_ONCE = 4
 """Parts on their way at a time. More find the same processors busy with checksums."""
+TRIES = 3
+"""How often the parts that are missing are sent, if some arrive as others than they were."""
 CHECKED_PER_SECOND = 20e6
 """Bytes a slow server checks in a second, to know how long the last answer may take."""
 OCTETS = {"content-type": "application/octet-stream"}
@@ -45,6 +52,36 @@ class Tally:
                 self.upload.on_progress(self.arrived, self.upload.size)
 
 
+@dataclass(slots=True)
+class Checksums:
+    """Those of a file up to the end of each part, taken in order, whoever asks first."""
+
+    upload: Upload
+    part_bytes: int
+    known: list[str] = field(default_factory=list[str])
+    digest: Any = field(default_factory=sha256)
+    lock: Lock = field(default_factory=Lock)
+
+    def part(self, number: int) -> Slice:
+        """Return the bytes of a part, from 1."""
+        start = (number - 1) * self.part_bytes
+        return Slice(self.upload.source, start, min(self.part_bytes, self.upload.size - start))
+
+    def up_to(self, number: int) -> str:
+        """Return the sha256 of the file up to the end of a part.
+
+        Raises:
+            OSError: The file cannot be read, or has shrunk since it was measured.
+        """
+        with self.lock:
+            while len(self.known) < number:
+                digest = self.digest.copy()  # what fails is asked again, for another part
+                self.part(len(self.known) + 1).feed(digest)
+                self.digest = digest
+                self.known.append(digest.hexdigest())
+            return self.known[number - 1]
+
+
 def in_parts(upload: Upload, fields: types.DatasetCreate, *, options: CallOptions) -> Flow[types.Dataset]:
     """Send the file and return the dataset the server made of it.
 
@@ -62,52 +99,67 @@ def in_parts(upload: Upload, fields: types.DatasetCreate, *, options: CallOption
     session = yield from call(announced, types.UploadSession)
     path = f"/v1/uploads/{segment(session.id)}"
     rest = _keyless(options)
-    session = yield from call(Request("GET", path, options=rest), types.UploadSession)
-    if session.dataset is not None:
-        return (
-            yield from call(Request("GET", f"/v1/datasets/{segment(session.dataset)}", options=rest), types.Dataset)
-        )
-    known = {part.number: part.sha256 for part in session.parts}
-    tally = Tally(upload)
+    sums = Checksums(upload, session.part_bytes)
+    tries = 0
     try:
-        yield Together(
-            tuple(
-                _part(upload, session, number, path=path, known=known, tally=tally, options=rest)
-                for number in range(1, session.part_count + 1)
-            ),
-            AT_ONCE,
-        )
-        return (yield from _complete(path, upload.size, rest))
+        while True:
+            session = yield from call(Request("GET", path, options=rest), types.UploadSession)
+            if session.dataset is not None:
+                found = Request("GET", f"/v1/datasets/{segment(session.dataset)}", options=rest)
+                return (yield from call(found, types.Dataset))
+            yield from _send(session, sums, path=path, options=rest)
+            try:
+                return (yield from _complete(path, upload.size, sums.up_to(session.part_count), rest))
+            except ConflictError as exc:
+                tries += 1
+                if exc.code != "upload_incomplete" or tries == TRIES:
+                    raise
     except APIConnectionError as exc:
         exc.add_note(f"Parts that arrived are kept: the same call with idempotency_key={key!r} sends only the others.")
         raise
 
 
+def _send(session: types.UploadSession, sums: Checksums, *, path: str, options: CallOptions) -> Flow[None]:
+    """Send the parts that are not there."""
+    known = {part.number: part.sha256_so_far for part in session.parts}
+    tally = Tally(sums.upload)
+    yield Together(
+        tuple(
+            _part(sums, number, path=path, known=known, tally=tally, options=options)
+            for number in range(1, session.part_count + 1)
+        ),
+        AT_ONCE,
+    )
+
+
 def _part(
-    upload: Upload,
-    session: types.UploadSession,
+    sums: Checksums,
     number: int,
     *,
     path: str,
-    known: Mapping[int, str],
+    known: Mapping[int, str | None],
     tally: Tally,
     options: CallOptions,
 ) -> Flow[None]:
-    start = (number - 1) * session.part_bytes
-    piece = Slice(upload.source, start, min(session.part_bytes, upload.size - start))
-    checksum: str = yield Compute(piece.checksum)
+    checksum: str = yield Compute(lambda: sums.up_to(number))
+    piece = sums.part(number)
     if known.get(number) != checksum:
-        query = query_of(sha256=checksum)
-        request = Request("PUT", f"{path}/parts/{number}", query, piece, OCTETS, options)
-        answered((yield request), request)
+        request = Request("PUT", f"{path}/parts/{number}", query_of(sha256_so_far=checksum), piece, OCTETS, options)
+        try:
+            answered((yield request), request)
+        except UnprocessableEntityError as exc:
+            if exc.code != "part_checksum_mismatch":
+                raise
+            return  # it is missing, and sent again with what else is
     tally.add(piece.size)
 
 
-def _complete(path: str, size: int, options: CallOptions) -> Flow[types.Dataset]:
+def _complete(path: str, size: int, checksum: str, options: CallOptions) -> Flow[types.Dataset]:
     patient = options.copy()
     if (timeout := options.get("timeout", 60.0)) is not None:
         patient["timeout"] = timeout + size / CHECKED_PER_SECOND
-    request = Request("POST", f"{path}/complete", (), b"{}", JSON_CONTENT, patient)
+    body = encoded(types.UploadComplete(sha256=checksum))
+    request = Request("POST", f"{path}/complete", (), body, JSON_CONTENT, patient)
     try:
         return (yield from call(request, types.Dataset))
     except UnprocessableEntityError:

@@ -20,12 +20,15 @@ class UploadCreate(DatasetCreate):
 
 
 class UploadPart(WireObject):
-    """A part that has arrived and whose checksum was right."""
+    """A part that has arrived, with the checksum it was sent with."""
 
     number: int
     """From 1."""
     bytes: int
-    sha256: str
+    sha256: str | None = None
+    """Of the part alone; it was right."""
+    sha256_so_far: str | None = None
+    """Of the file up to the part's end; compared once all parts before it are here; until then it may prove wrong."""
 
 
 class UploadComplete(WireRequest):
