@@ -42,6 +42,38 @@ def test_it_asks_sleeps_and_asks_again_until_the_job_has_ended():
     assert finish(flow, answer(DONE)).model == "digits@1"
 
 
+def expecting(seconds):
+    return answer(JOB | {"progress": JOB["progress"] | {"eta_seconds": seconds}})
+
+
+def test_it_asks_when_the_job_expects_to_end_where_that_is_sooner():
+    flow = wait()
+    flow.send(0.0)
+    assert flow.send(expecting(30.0)) == Sleep(0.5)
+    flow.send(None)
+    assert flow.send(expecting(0.25)) == Sleep(0.25)
+    flow.send(None)
+    assert flow.send(answer(JOB)) == Sleep(1.125)
+
+
+def test_a_job_that_is_late_is_asked_again_after_a_tenth_of_the_time_waited():
+    """The estimate ends with the last step; what is done after it, nobody foresees."""
+    flow = wait()
+    flow.send(0.0)
+    assert flow.send(expecting(0.0)) == Sleep(0.05)
+    flow.send(None)
+    assert flow.send(expecting(2.95)) == Sleep(0.75)
+    flow.send(None)
+    assert flow.send(expecting(0.0)).seconds == pytest.approx(0.08)
+
+
+def test_the_estimate_of_a_job_that_does_not_run_says_nothing():
+    flow = wait()
+    flow.send(0.0)
+    paused = JOB | {"status": "paused", "progress": JOB["progress"] | {"eta_seconds": 0.0}}
+    assert flow.send(answer(paused)) == Sleep(0.5)
+
+
 def test_a_failed_job_raises_with_its_reason():
     flow = wait()
     flow.send(0.0)
@@ -119,6 +151,13 @@ def test_wait_all_polls_only_those_that_have_not_ended_and_keeps_their_order():
     assert flow.send(answer(DONE | {"id": "job-2"})) == Sleep(0.5)
     assert flow.send(None).path == "/v1/jobs/job-1"
     assert [job.id for job in finish(flow, answer(DONE))] == ["job-1", "job-2"]
+
+
+def test_wait_all_asks_when_the_first_expects_to_end():
+    flow = two()
+    flow.send(0.0)
+    flow.send(expecting(0.3))
+    assert flow.send(answer(JOB | {"id": "job-2"})) == Sleep(0.3)
 
 
 def test_wait_all_raises_for_a_failed_job_once_all_have_ended():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 
 from lmaas import types
@@ -16,6 +16,9 @@ from lmaas.resources._ids import segment
 FIRST_POLL = 0.5
 GROWTH = 1.5
 LONGEST_POLL = 10.0
+SOONEST_POLL = 0.05
+SOONER = 0.1
+"""Of the seconds waited so far: polls that a job's own estimate calls for are this far apart at least."""
 PATIENCE = 12
 """Polls in a row that may fail in passing, each after its own retries: a restart of the server, not its end."""
 
@@ -23,6 +26,17 @@ PATIENCE = 12
 def poll_delay(poll: int) -> float:
     """Return the seconds to wait after the poll number `poll`, from 0."""
     return min(LONGEST_POLL, FIRST_POLL * GROWTH ** min(poll, 20))
+
+
+def sooner(delay: float, waited: float, jobs: Iterable[types.Job]) -> float:
+    """Return `delay`, or the seconds after which the first of the jobs says that it ends, where those are less.
+
+    The estimate knows nothing of what comes after the last step, so a job is late by it: then it is asked after a tenth
+    of the time `waited`, and its end is heard of with as little delay, for as few requests more.
+    """
+    expected = [job.progress.eta_seconds for job in jobs if job.status == "running"]
+    soonest = min((eta for eta in expected if eta is not None), default=delay)
+    return min(delay, max(soonest, waited * SOONER, SOONEST_POLL))
 
 
 def is_passing(error: LMaaSError) -> bool:
@@ -49,6 +63,7 @@ class _Watch:
         self.options = options
         self.failed_polls = 0
         self.seen: dict[str, types.Job] = {}
+        self.slept = 0.0
 
     def look(self, ident: str) -> Flow[types.Job | None]:
         """Poll one job; None if the poll failed in passing."""
@@ -71,13 +86,15 @@ class _Watch:
         Raises:
             JobTimeoutError: There is no time left.
         """
-        delay = poll_delay(poll)
+        seen = (job for ident in self.left if (job := self.seen.get(ident)) is not None)
+        delay = sooner(poll_delay(poll), self.slept, seen)
         if self.timeout is not None:
             now: float = yield Now()
             time_left = start + self.timeout - now
             if time_left <= 0:
                 raise self.late()
             delay = min(delay, time_left)
+        self.slept += delay
         yield Sleep(delay)
 
     def late(self) -> JobTimeoutError:

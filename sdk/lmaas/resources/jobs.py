@@ -132,7 +132,8 @@ class Jobs(Resource[DriverT], Generic[DriverT]):
     ) -> Flow[types.Job]:
         """Wait until the job has ended and return it.
 
-        Asks after 0.5 s, then 1.5 times as long each time up to 10 s. A poll that fails in passing does no harm.
+        Asks after 0.5 s, then 1.5 times as long each time up to 10 s, or sooner where the job itself expects to end
+        sooner (`progress.eta_seconds`). A poll that fails in passing does no harm.
 
         Args:
             job: The job or its id.
