@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import tracemalloc
+import wave
 import zipfile
 
 import numpy as np
@@ -27,9 +29,18 @@ def png(size=(4, 4)) -> bytes:
 
 def zipped(**files: bytes) -> bytes:
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in files.items():
             archive.writestr(name.replace("__", "/"), content)
+    return buffer.getvalue()
+
+
+def silence(seconds: int) -> bytes:
+    """A WAV of 8 bits, a thousand samples a second."""
+    buffer = io.BytesIO()
+    with wave.open(buffer, "wb") as file:
+        file.setparams((1, 1, 1000, 0, "NONE", ""))
+        file.writeframes(b"\x80" * 1000 * seconds)
     return buffer.getvalue()
 
 
@@ -222,3 +233,16 @@ def test_a_dataset_that_a_job_waits_for_cannot_be_deleted(ask, http, server):
     answer = http.delete(f"/v1/datasets/{id}")
     assert (answer.status_code, answer.json["error"]["code"]) == (409, "dataset_in_use")
     assert job["id"] in answer.json["error"]["message"]
+
+
+def test_a_clip_of_three_hours_takes_no_more_memory_to_refuse_than_one_of_a_minute(ask):
+    """The longer clip has 11 MB, packed 11 KB; the first of all brings the modules that read it."""
+    most = []
+    for seconds in (61, 61, 3 * 3600):
+        content = zipped(**{"no__0.wav": silence(1), "yes__0.wav": silence(1), "no__long.wav": silence(seconds)})
+        tracemalloc.start()
+        refused = ask.upload(content, filename="words.zip")
+        most.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert "at most 1 min 0 s" in refused.json["error"]["message"]
+    assert most[2] < most[1] + (1 << 20)
