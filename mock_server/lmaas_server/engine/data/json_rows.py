@@ -1,14 +1,17 @@
 """Rows of a JSON body: numbers are read into one array at once, all else becomes Python's own objects. Knows no model.
 
 Making a Python float of every number and an array of those takes three times as long as reading the text. simdjson
-gives the numbers as they lie in memory, whatever lists they stood in; that they stood in lists of one shape is told by
-what is left of the text without them.
+gives the numbers as they lie in memory, whatever lists they stood in. That they stood in lists of one shape is told by
+counting lists where rows are plain, and elsewhere by what is left of the text without the numbers.
 """
 
 from __future__ import annotations
 
 import functools
+import re
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, cast, overload
 
 import orjson
@@ -20,8 +23,15 @@ __all__ = ["NumberRows", "plain_rows"]
 _FIELD = "inputs"
 _OF_NUMBERS = b"0123456789+-.eE \t\r\n"
 """What stands in numbers and between them."""
-_OPENINGS = (b'{"inputs":[[', b'{"inputs":[,', b'{"inputs":[]')
-"""How such a body begins without its numbers: with a row of several, with one of several rows, with the only one."""
+_BEGINNING = re.compile(rb'\s*\{\s*"inputs"\s*:\s*\[[\s\[]*[-0-9]')
+"""How such a body begins, up to its first number."""
+_PLAIN = 2
+"""Axes of rows that are lists of numbers."""
+_MOST_KEPT = 1 << 19
+_PARSERS_KEPT = 2
+_parsers: deque[Any] = deque()
+"""Parsers, each with the memory of the longest body it has read, fourteen times as much: to ask the system for it anew
+takes longer than to read 64 rows. Those of bodies above half a MiB are not kept."""
 
 
 class NumberRows(Sequence[Any]):
@@ -86,27 +96,49 @@ def plain_rows(body: bytes) -> Sequence[Any] | None:
 
 def _number_rows(body: bytes) -> NumberRows | None:
     """Return rows that are numbers in lists of one shape; None for all others, be they right or wrong."""
-    frame = body.translate(None, _OF_NUMBERS)
-    if not frame.startswith(_OPENINGS):
+    if _BEGINNING.match(body) is None:
         return None
-    import numpy as np  # late, as everywhere: a server without models needs none of it
+    import simdjson  # late: a server without models needs none of it
+
+    parser = None
+    if len(body) <= _MOST_KEPT:
+        with suppress(IndexError):
+            parser = _parsers.pop()
+    parser = parser or simdjson.Parser()
+    try:
+        rows = _read(parser, body)
+    except (ValueError, TypeError, LookupError, RuntimeError):
+        return None  # no JSON; a word, a name or too large a number in it; lists in more lists than an array has axes
+    if len(body) <= _MOST_KEPT and len(_parsers) < _PARSERS_KEPT:
+        _parsers.append(parser)
+    return rows
+
+
+def _read(parser: Any, body: bytes) -> NumberRows | None:
+    import numpy as np
     import simdjson
 
     whole = b"." not in body
-    try:
-        # No parser is kept: it would keep the memory of the longest body, and making one is a hundredth of its work.
-        inputs = cast("Mapping[str, Any]", simdjson.Parser().parse(body))[_FIELD]
-        shape, row = [len(inputs)], inputs[0]
-        while isinstance(row, simdjson.Array):
-            shape.append(len(row))
-            row = row[0]
-        if frame != b'{"inputs":[' + b",".join([_frame(tuple(shape[1:]))] * shape[0]) + b"]}":
-            return None
-        flat = np.frombuffer(inputs.as_buffer(of_type="i" if whole else "d"), np.int64 if whole else np.float64)
-        # Of another size where an empty list has left what a list of one number does.
-        return NumberRows(flat.reshape(shape), body)
-    except (ValueError, TypeError, LookupError, RuntimeError):
-        return None  # no JSON; a word, a name or too large a number in it; lists in more lists than an array has axes
+    read = cast("Mapping[str, Any]", parser.parse(body))
+    inputs = read[_FIELD]
+    shape, row = [len(inputs)], inputs[0]
+    while isinstance(row, simdjson.Array):
+        shape.append(len(row))
+        row = row[0]
+    if len(read) != 1 or not _is_even(inputs, shape, body):
+        return None
+    flat = np.frombuffer(inputs.as_buffer(of_type="i" if whole else "d"), np.int64 if whole else np.float64)
+    # Of another size where an empty list has left what a list of one number does.
+    return NumberRows(flat.reshape(shape), body)
+
+
+def _is_even(inputs: Sequence[Any], shape: Sequence[int], body: bytes) -> bool:
+    """Tell whether the numbers stand in lists of one shape."""
+    if len(shape) == _PLAIN:
+        # As many lists as there are rows, beside the one around them, and each of a row's length: none is in another.
+        return body.count(b"[") == 1 + shape[0] and all(len(row) == shape[1] for row in inputs)
+    whole = b'{"inputs":[' + b",".join([_frame(tuple(shape[1:]))] * shape[0]) + b"]}"
+    return body.translate(None, _OF_NUMBERS) == whole
 
 
 @functools.lru_cache(maxsize=64)
