@@ -60,10 +60,9 @@ def large_file(folder: Path, *, gigabytes: float) -> tuple[list[Row], list[Curve
     path = folder / "large.npz"
     rows = write_holes(path, gigabytes)
     megabytes = str(int(gigabytes * 1024) + 64)
-    with running_server(folder / "served", max_upload_mb=megabytes, max_unpacked_mb=megabytes) as (url, pid):
-        (worker,) = map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
-        with _Highest(worker) as highest:
-            took, client = uploaded(url, path, above=0)
+    served = running_server(folder / "served", max_upload_mb=megabytes, max_unpacked_mb=megabytes)
+    with served as (url, pid), _Highest(pid) as highest:
+        took, client = uploaded(url, path, above=0)
     path.unlink()
     rows_found = [
         Row(f"{gigabytes:g} GB ({rows:,} rows) uploaded and surveyed", f"{took:.0f} s", ""),

@@ -18,7 +18,8 @@ import pytest
 
 from lmaas_server.app import create_app, server_of
 from lmaas_server.http.bridge import Bridge
-from lmaas_server.http.rsgi import ProtocolClosed
+from lmaas_server.http.exchange import ClientGoneError
+from lmaas_server.http.heads import Address, Head
 from lmaas_server.settings import Settings
 
 pytestmark = pytest.mark.xdist_group("bridge")  # one server for all of them
@@ -53,15 +54,9 @@ class Served:
             connection.sendall(head(method, path, len(body), **headers) + body)
             return read(answers, method)
 
-    @property
-    def worker(self) -> int:
-        """The process that answers."""
-        pid = self.process.pid
-        return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
-
     def megabytes(self, what: str = "VmHWM") -> float:
         """What the process takes of memory, or took at most."""
-        status = Path(f"/proc/{self.worker}/status").read_text()
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
         return int(re.search(rf"{what}:\s+(\d+)", status).group(1)) / 1024
 
 
@@ -199,26 +194,21 @@ def test_a_stream_that_nobody_reads_holds_up_no_prediction(ready, rows):
         assert [ready.ask("POST", PREDICTIONS, rows)[0] for _ in range(20)] == [200] * 20
 
 
-class AnyHead:
-    """A request of no interest."""
-
-    method, path, query_string, http_version = "GET", "/", "", "1.1"
-    server, client, scheme = "127.0.0.1:8000", "127.0.0.1:40000", "http"
-    headers: dict[str, str] = {}
-
-
 class Gone:
-    """The protocol of a client that goes after the first piece."""
+    """A request whose client goes after the first piece of the answer."""
+
+    head = Head("GET", "/", "", "1.1", {})
+    address = Address("127.0.0.1", "8000", "127.0.0.1")
 
     def __init__(self) -> None:
         self.sent: list[bytes] = []
 
-    def response_stream(self, status, headers):
-        return self
+    def begin(self, status, headers):
+        pass
 
-    async def send_bytes(self, data):
+    def send(self, data):
         if self.sent:
-            raise ProtocolClosed
+            raise ClientGoneError
         self.sent.append(data)
 
 
@@ -236,7 +226,7 @@ def test_a_stream_whose_client_has_gone_is_closed_and_asked_for_no_more():
         return pieces()
 
     with closing(asyncio.new_event_loop()) as loop:
-        Bridge(AnyHead(), gone, loop).run(application)
+        Bridge(gone, loop).run(application)
     assert (gone.sent, told) == ([b"one"], ["closed"])
 
 

@@ -19,7 +19,7 @@ MIB = 2**20
 
 
 class Sent:
-    """The protocol of a client that sends these pieces, and then an empty one as granian does."""
+    """A body that comes in these pieces, and then an empty one."""
 
     def __init__(self, pieces: list[bytes]) -> None:
         self.left = [b"", *reversed(pieces)]
@@ -70,13 +70,13 @@ def test_everything_is_read_where_no_size_is_given():
 
 def test_no_more_is_taken_ahead_than_a_bound():
     async def run() -> int:
-        loop, protocol = asyncio.get_running_loop(), Sent([b"x" * 65536] * 100)
-        inflow = Inflow(protocol, loop)
+        loop, body = asyncio.get_running_loop(), Sent([b"x" * 65536] * 100)
+        inflow = Inflow(body, loop)
         await loop.run_in_executor(None, inflow.read1, 1)
         for _ in range(200):
             await asyncio.sleep(0)
         inflow.stop()
-        return len(protocol.left) - 1
+        return len(body.left) - 1
 
     assert 100 - asyncio.run(run()) <= MIB // 65536 + 1
 

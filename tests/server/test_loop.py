@@ -10,62 +10,49 @@ from itertools import zip_longest
 
 import pytest
 
+from lmaas_server.http.heads import Address, Head
 from lmaas_server.http.lane import lane_of
 from lmaas_server.http.loop import Loop
-from lmaas_server.http.rsgi import ProtocolClosed
 
 PREDICTIONS = "/v1/deployments/d/predictions"
 
 
 @dataclass
-class Head:
-    """A request's head as granian gives it."""
-
-    sent: list[tuple[str, str]]
-    method: str = "POST"
-    path: str = PREDICTIONS
-    query_string: str = ""
-    http_version: str = "1.1"
-    server: str = "127.0.0.1:8000"
-    client: str = "127.0.0.1:40000"
-    scheme: str = "http"
-
-    @property
-    def headers(self):
-        return self
-
-    def items(self):
-        return self.sent
-
-
-@dataclass
 class Exchange:
-    """A request's body, and the answer it got."""
+    """A request, and the answer it got."""
 
+    head: Head
     body: bytes
+    loop: asyncio.AbstractEventLoop | None = None
     breaks_off: bool = False
     turns: int = 0
     """For how many turns of the loop the body is on its way."""
     status: int | None = None
     headers: dict[str, str] = field(default_factory=dict)
-    answer: bytes = b""
+    said_raw: bytes = b""
+    answered: asyncio.Event = field(default_factory=asyncio.Event)
+    address: Address = field(default_factory=lambda: Address("127.0.0.1", "8000", "127.0.0.1"))
 
-    async def __call__(self):
-        if self.breaks_off:
-            raise ProtocolClosed
-        for _ in range(self.turns):
-            await asyncio.sleep(0)
-        return self.body
+    def when_whole(self, then):
+        if self.turns:
+            self.turns -= 1
+            self.loop.call_soon(self.when_whole, then)
+        else:
+            then(b"" if self.breaks_off else self.body)
 
     async def __aiter__(self):
         yield self.body
 
-    def response_bytes(self, status, headers, body):
-        self.status, self.headers, self.answer = status, dict(headers), body
+    def answer(self, status, headers, body=b""):
+        self.status, self.headers, self.said_raw = status, dict(headers), body
+        self.loop.call_soon_threadsafe(self.answered.set)
+
+    def fail(self):
+        self.answer(500, [])
 
     @property
     def said(self):
-        return json.loads(self.answer)
+        return json.loads(self.said_raw)
 
 
 @pytest.fixture
@@ -96,19 +83,22 @@ def predictor(deployed, server):
 def at_once(app):
     """Send several bodies in one turn of a loop, and return what came of each."""
 
-    async def send(loop: Loop, exchanges: list[Exchange], headers: dict[str, str]) -> None:
-        loop.__rsgi_init__(asyncio.get_running_loop())
-        asked = []
+    async def send(asked: Loop, exchanges: list[Exchange]) -> None:
+        asked.start(asyncio.get_running_loop())
         for exchange in exchanges:
-            said = {"content-type": "application/json", "content-length": str(len(exchange.body)), **headers}
-            asked.append(loop(Head(list(said.items())), exchange))
-        await asyncio.gather(*asked)
+            exchange.loop = asyncio.get_running_loop()
+            asked.answer(exchange)
+        await asyncio.gather(*[exchange.answered.wait() for exchange in exchanges])
 
     def at_once(*bodies, breaks_off: bool = False, turns: tuple[int, ...] = (), **headers: str) -> list[Exchange]:
         raw = [body if isinstance(body, bytes) else json.dumps(body).encode() for body in bodies]
-        exchanges = [Exchange(body, breaks_off=breaks_off, turns=n) for body, n in zip_longest(raw, turns, fillvalue=0)]
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        asyncio.run(send(Loop(lane_of(app), threads=4), exchanges, named))
+        named = {f"HTTP_{name.upper()}": value for name, value in headers.items()}
+        exchanges = []
+        for body, n in zip_longest(raw, turns, fillvalue=0):
+            said = {"CONTENT_TYPE": "application/json", "CONTENT_LENGTH": str(len(body)), **named}
+            head = Head("POST", PREDICTIONS, "", "1.1", said, length=len(body))
+            exchanges.append(Exchange(head, body, breaks_off=breaks_off, turns=n))
+        asyncio.run(send(Loop(lane_of(app), threads=4), exchanges))
         return exchanges
 
     return at_once

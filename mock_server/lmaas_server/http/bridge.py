@@ -1,8 +1,8 @@
 """A WSGI application asked from an event loop: bodies go in and answers go out piece by piece. Knows no route.
 
 The application runs in a thread. What comes of a request's body is held for it up to a bound; then the client waits.
-An answer whose length is known goes out whole, a file is sent by granian itself, and every piece of a stream goes out
-as soon as it is there.
+An answer whose length is known goes out whole, a file as fast as its client reads, and every piece of a stream as soon
+as it is there.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ import io
 import re
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterable, Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
+from lmaas_server.http.exchange import ClientGoneError, Exchange
 from lmaas_server.http.lane import Application
-from lmaas_server.http.rsgi import HTTPProtocol, ProtocolClosed, Scope, environ_of
 
 __all__ = ["Bridge", "Inflow"]
 
@@ -36,9 +36,10 @@ class Inflow(io.BufferedIOBase):
     Not before: who wrote `Expect: 100-continue` sends nothing to a request that is refused by its head.
     """
 
-    def __init__(self, protocol: HTTPProtocol, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, body: AsyncIterable[bytes], loop: asyncio.AbstractEventLoop) -> None:
+        """`body` gives an empty piece where it ends, or breaks off."""
         super().__init__()
-        self._protocol = protocol
+        self._body = body
         self._loop = loop
         self._changed = threading.Condition()
         self._pieces: deque[bytes] = deque()
@@ -99,7 +100,7 @@ class Inflow(io.BufferedIOBase):
 
     async def _fill(self) -> None:
         try:
-            async for piece in self._protocol:
+            async for piece in self._body:
                 if not piece:  # the end, or where it broke off: its reader knows the length
                     break
                 with self._changed:
@@ -121,11 +122,10 @@ class Inflow(io.BufferedIOBase):
 class Bridge:
     """One request on its way through the application and back."""
 
-    def __init__(self, scope: Scope, protocol: HTTPProtocol, loop: asyncio.AbstractEventLoop) -> None:
-        self._protocol = protocol
-        self._bodiless = scope.method == "HEAD"
-        self._inflow = Inflow(protocol, loop)
-        self._environ = environ_of(scope, self._inflow)
+    def __init__(self, exchange: Exchange, loop: asyncio.AbstractEventLoop) -> None:
+        self._exchange = exchange
+        self._inflow = Inflow(exchange, loop)
+        self._environ = exchange.head.environ(exchange.address, self._inflow)
         self._environ["wsgi.file_wrapper"] = self._wrapped
         self._status = 500
         self._headers: list[tuple[str, str]] = []
@@ -135,7 +135,7 @@ class Bridge:
         """Ask the application and send what it says; in a thread, until all of it is sent or nobody listens."""
         pieces = application(self._environ, self._start)
         try:
-            with suppress(ProtocolClosed):
+            with suppress(ClientGoneError):
                 self._send(pieces)
         finally:
             if (close := getattr(pieces, "close", None)) is not None:
@@ -151,35 +151,36 @@ class Bridge:
         return _refuse_write
 
     def _wrapped(self, file: IO[bytes], size: int = 8192) -> Iterable[bytes]:
-        """Remember which file is sent: granian reads it at the speed of the client, and holds none of it."""
+        """Remember which file is sent: it is read at the speed of the client, and none of it is held."""
         from werkzeug.wsgi import FileWrapper
 
         self._file = Path(file.name)
         return FileWrapper(file, size)
 
     def _send(self, pieces: Iterable[bytes]) -> None:
-        status, headers = self._status, self._headers
+        status, headers, exchange = self._status, self._headers, self._exchange
         known = dict(headers)
-        if self._bodiless or status in _BODILESS:
-            self._protocol.response_empty(status, headers)
+        if exchange.head.method == "HEAD" or status in _BODILESS:
+            exchange.answer(status, headers)
         elif self._file is not None and status in {200, 206}:
-            self._send_file(self._file, known.get("content-range"))
+            exchange.answer_file(status, headers, self._file, _part(known.get("content-range")))
         elif "content-length" in known:
-            self._protocol.response_bytes(status, headers, b"".join(pieces))
+            exchange.answer(status, headers, b"".join(pieces))
         else:
-            transport = self._protocol.response_stream(status, headers)
+            exchange.begin(status, headers)
             for piece in pieces:
-                # Done when it returns; what is awaited is only whether the client has gone.
-                next(iter(transport.send_bytes(piece).__await__()), None)
+                exchange.send(piece)
+            exchange.finish()
 
-    def _send_file(self, file: Path, part: str | None) -> None:
-        if part is None:
-            self._protocol.response_file(self._status, self._headers, str(file))
-            return
-        found = _RANGE.match(part)
-        assert found is not None  # noqa: S101 - our own header
-        first, last = (int(number) for number in found.groups())
-        self._protocol.response_file_range(self._status, self._headers, str(file), first, last + 1)
+
+def _part(said: str | None) -> tuple[int, int] | None:
+    """Return where the part of a file begins and ends; None of a whole one."""
+    if said is None:
+        return None
+    found = _RANGE.match(said)
+    assert found is not None  # noqa: S101 - our own header
+    first, last = (int(number) for number in found.groups())
+    return first, last + 1
 
 
 def _refuse_write(_: bytes) -> None:

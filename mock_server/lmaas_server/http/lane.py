@@ -17,7 +17,7 @@ from flask import Flask, Request, Response
 from lmaas_server.engine.serving.steps import Steps, finished
 from lmaas_server.http.operation import Answer, Operation
 
-__all__ = ["Application", "Lane", "Pass", "headers_of", "lane_of"]
+__all__ = ["Application", "Asked", "Lane", "Pass", "headers_of", "lane_of"]
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 Pass = Callable[[Request, Mapping[str, str]], Steps[Answer | Response]]
@@ -25,6 +25,20 @@ Pass = Callable[[Request, Mapping[str, str]], Steps[Answer | Response]]
 # What a name may hold: no escape and nothing that Flask would read in another way.
 _NAME = r"(?P<\1>[A-Za-z0-9._@-]+)"
 _STATUS = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
+
+
+class Asked(Request):
+    """A request of which only the environment is looked at, as a rule; the rest is read from that when it is needed."""
+
+    def __init__(self, environ: dict[str, Any]) -> None:  # the rest of it is in `__getattr__`
+        self.environ = environ
+
+    def __getattr__(self, name: str) -> Any:
+        """Read the rest, for what is not there yet."""
+        if "headers" in self.__dict__:
+            raise AttributeError(name)
+        super().__init__(self.environ, populate_request=False)
+        return getattr(self, name)
 
 
 class Lane:
@@ -55,7 +69,7 @@ class Lane:
         if found is None:
             return self._beyond(environ, start_response)
         pass_by, names = found
-        answer = finished(pass_by(Request(environ, populate_request=False), names))
+        answer = finished(pass_by(Asked(environ), names))
         if isinstance(answer, Response):
             return answer(environ, start_response)
         start_response(_STATUS[answer.status], headers_of(answer))
