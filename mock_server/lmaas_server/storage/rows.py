@@ -12,6 +12,9 @@ from sqlalchemy.dialects import sqlite
 
 RecordT = TypeVar("RecordT")
 
+_MOST_TOGETHER = 64
+"""Records in one statement."""
+
 
 def _postgresql(table: Table) -> Any:
     from sqlalchemy.dialects import postgresql  # as much to import as Flask's routing, for who serves SQLite
@@ -59,12 +62,16 @@ def insert_new(connection: Connection, table: Table) -> Any:
 
 
 @functools.cache
-def _written_out(table: Table, kind: type[Any], dialect: Dialect) -> tuple[str, Callable[[Any], tuple[Any, ...]]]:
-    """Return the insert of a record's columns as text, and what makes a record its parameters."""
+def _written_out(
+    table: Table, kind: type[Any], dialect: Dialect, count: int
+) -> tuple[str, Callable[[Any], tuple[Any, ...]]]:
+    """Return the insert of the columns of so many records as text, and what makes a record its parameters."""
     known = set(columns_of(table, kind))
     columns = [column for column in table.c if column in known]  # in the order of the statement
     insert = insert_into(table, dialect).on_conflict_do_nothing()
     text = str(insert.compile(dialect=dialect, column_keys=[column.name for column in columns]))
+    row = f"({', '.join('?' * len(columns))})"
+    text = text.replace(row, ", ".join([row] * count))
     made = [(column.name, column.type.dialect_impl(dialect).bind_processor(dialect)) for column in columns]
 
     def parameters(record: Any) -> tuple[Any, ...]:
@@ -77,8 +84,16 @@ def insert_many_new(connection: Connection, table: Table, records: Sequence[Any]
     """Insert records of one kind but those whose unique key is there already; return how many were new.
 
     The statement is written out once and no row passes SQLAlchemy: for a log, whose rows are many and alike, that is
-    a third of the time.
+    a third of the time. Many rows are one statement: with each the driver lets go of the interpreter, and wants it back
+    from whoever answers requests meanwhile.
     """
     kind: Any = type(records[0])  # as `type[Any]` mypy doubts that it can be hashed
-    text, parameters = _written_out(table, kind, connection.dialect)
-    return connection.exec_driver_sql(text, [parameters(record) for record in records]).rowcount
+    new, at = 0, 0
+    while at < len(records):
+        # A power of two, so that there are few statements to keep.
+        count = min(_MOST_TOGETHER, 1 << (len(records) - at).bit_length() - 1)
+        text, parameters = _written_out(table, kind, connection.dialect, count)
+        given = [value for record in records[at : at + count] for value in parameters(record)]
+        new += connection.exec_driver_sql(text, tuple(given)).rowcount
+        at += count
+    return new
