@@ -22,6 +22,13 @@ def test_a_durable_transaction_waits_for_the_disk_and_a_log_transaction_does_not
         assert (pragma(connection, "synchronous"), pragma(connection, "journal_mode")) == (1, "wal")
 
 
+def test_the_log_is_carried_into_the_database_in_smaller_parts(database):
+    with database.writing() as connection:
+        assert pragma(connection, "wal_autocheckpoint") == 1000
+    with database.writing(durable=False) as connection:
+        assert pragma(connection, "wal_autocheckpoint") == 250
+
+
 def test_a_reader_does_not_wait_for_a_writer_and_sees_the_state_before_it(storage, a_job):
     storage.jobs.add(a_job())
     with storage.database.writing() as connection:

@@ -6,6 +6,9 @@ timeout keep order, and no transaction ever has to be retried because it began a
 
 Two kinds of transaction: *durable* ones are on the disk when they return (synchronous=FULL), *log* ones survive the
 death of the process but may lose their last moments to a power failure (synchronous=NORMAL, no fsync on commit).
+
+Who writes the log carries it from the WAL into the database a MiB at a time, four times as often as SQLite would: at
+4 MiB that took a core for 10 to 20 ms, six times a second under load, and requests waited for that core.
 """
 
 from __future__ import annotations
@@ -22,6 +25,9 @@ from sqlalchemy.engine import make_url
 from lmaas_server.storage.schema import bring_up_to_date
 
 BUSY_SECONDS = 30.0
+_PAGES = 1000
+_LOG_PAGES = 250
+"""Of 4 KiB in the WAL: so many, and they are carried into the database."""
 
 
 class Database:
@@ -35,14 +41,14 @@ class Database:
         if not self.url.database or self.url.database == ":memory:":
             raise ValueError("database_url names no file; write sqlite:///PATH.")
         Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
-        self._durable = self._engine("FULL")
-        self._log = self._engine("NORMAL")
+        self._durable = self._engine("FULL", carry=_PAGES)
+        self._log = self._engine("NORMAL", carry=_LOG_PAGES)
         self._writer = threading.Lock()
 
     def __repr__(self) -> str:
         return f"Database({self.url.render_as_string(hide_password=True)!r})"
 
-    def _engine(self, synchronous: str) -> Engine:
+    def _engine(self, synchronous: str, *, carry: int) -> Engine:
         engine = create_engine(self.url, pool_size=8, max_overflow=-1, connect_args={"timeout": BUSY_SECONDS})
 
         @event.listens_for(engine, "connect")
@@ -53,6 +59,7 @@ class Database:
             cursor.execute(f"PRAGMA synchronous={synchronous}")
             cursor.execute("PRAGMA foreign_keys=ON")
             cursor.execute("PRAGMA cache_size=-16000")
+            cursor.execute(f"PRAGMA wal_autocheckpoint={carry}")
             cursor.close()
 
         @event.listens_for(engine, "begin")
