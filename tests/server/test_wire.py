@@ -147,6 +147,11 @@ def test_a_connection_ends_where_the_client_wants_it(running, last):
     assert said.count(b"connection: close") == 1
 
 
+def test_a_client_that_offers_another_protocol_is_answered_in_this_one(running):
+    offer = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABk")
+    assert bodies(asked(running, request("/a", b"xyz", *offer) + request("/b"))) == [b"POST /a xyz", b"POST /b "]
+
+
 def test_a_body_in_chunks_is_one_body(running):
     head = request("/a", b"", "Transfer-Encoding: chunked").replace(b"Content-Length: 0\r\n", b"")
     said = asked(running, head + b"3\r\nabc\r\n2;x\r\nde\r\n0\r\n\r\n" + request("/b"))
