@@ -14,6 +14,7 @@ from lmaas_server.http.auth import ApiKeys, is_loopback
 from lmaas_server.http.gateway import Gateway
 from lmaas_server.http.idempotency import Idempotency
 from lmaas_server.http.sse import Streams
+from lmaas_server.jobs.processes import ForkServer
 from lmaas_server.jobs.runner import JobRunner
 from lmaas_server.lock import DirectoryLock
 from lmaas_server.routes.base_models import BaseModelRoutes
@@ -71,7 +72,11 @@ _NAME = "lmaas"
 
 
 def create_app(
-    settings: Settings | None = None, *, clock: Callable[[], float] = time.time, crew: Crew | None = None
+    settings: Settings | None = None,
+    *,
+    clock: Callable[[], float] = time.time,
+    crew: Crew | None = None,
+    forks: ForkServer | None = None,
 ) -> Flask:
     """Return the application over the settings' data directory; `server_of(app).start()` sets it to work.
 
@@ -80,6 +85,7 @@ def create_app(
         clock: Unix seconds.
         crew: The processes that serve the data directory together, which one of them or their parent has locked;
             omitted, this one has it to itself.
+        forks: What jobs are forked from, where several servers share it; omitted, one of its own.
 
     Raises:
         ValueError: There are no keys, and the host is one that others can reach.
@@ -92,7 +98,7 @@ def create_app(
             f"host is {settings.host}, which others can reach, and there are no API keys; "
             "set LMAAS_SERVER_API_KEYS (comma-separated), or bind to 127.0.0.1"
         )
-    server, routes = _wired(settings, clock, crew)
+    server, routes = _wired(settings, clock, crew, forks)
     app = Flask("lmaas_server", static_folder=None)
     app.url_map.strict_slashes = False
     app.extensions[_NAME] = server
@@ -147,7 +153,9 @@ def _ground(settings: Settings, clock: Callable[[], float], crew: Crew | None) -
     return _Ground(lock=lock, storage=storage, artifacts=artifacts, base_models=base_models, clock=clock)
 
 
-def _wired(settings: Settings, clock: Callable[[], float], crew: Crew | None) -> tuple[Server, tuple[object, ...]]:
+def _wired(
+    settings: Settings, clock: Callable[[], float], crew: Crew | None, forks: ForkServer | None
+) -> tuple[Server, tuple[object, ...]]:
     """Make every service and the routes over them, from the ground up."""
     ground = _ground(settings, clock, crew)
     storage, artifacts = ground.storage, ground.artifacts
@@ -167,7 +175,9 @@ def _wired(settings: Settings, clock: Callable[[], float], crew: Crew | None) ->
     keeping = Keeping(storage)
     load = loader_of(artifacts, device=settings.device)
     predictors = Predictors(storage, load, budget=settings.predictors_mb * MIB, dear=keeping.dear)
-    runner, updating, job_routes = _jobs(settings, ground, streams=streams, flush=log.flush, warm=predictors.ready)
+    runner, updating, job_routes = _jobs(
+        settings, ground, streams=streams, flush=log.flush, warm=predictors.ready, forks=forks
+    )
     deploying = DeployingService(storage, predictors=predictors, keeping=keeping, observer=observer, clock=clock)
     steward = _steward(storage, runner, updating, deploying, observer, clock=clock)
     shadows = Shadows(predictors=predictors, observer=observer, most=settings.max_shadowed)
@@ -228,6 +238,7 @@ def _jobs(
     streams: Streams,
     flush: Callable[[], None],
     warm: Callable[[str], object],
+    forks: ForkServer | None,
 ) -> tuple[JobRunner, UpdateService, JobRoutes]:
     """Make the runner of jobs and what asks it for work."""
     storage, artifacts, clock = ground.storage, ground.artifacts, ground.clock
@@ -239,7 +250,7 @@ def _jobs(
         base_models=ground.base_models,
     )
     kinds = job_kinds(storage, artifacts, sources, flush=flush, warm=warm, clock=clock)
-    runner = JobRunner(storage, artifacts, kinds=kinds, settings=settings, clock=clock)
+    runner = JobRunner(storage, artifacts, kinds=kinds, settings=settings, clock=clock, forks=forks)
     memory = settings.job_memory_mb * MIB
     updating = UpdateService(storage, sources, runner, clock=clock)
     routes = JobRoutes(

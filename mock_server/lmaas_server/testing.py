@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
+import os
 import shutil
 import tempfile
 import threading
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -13,6 +16,7 @@ from pydantic import SecretStr
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
 from lmaas_server.app import Server, create_app, server_of
+from lmaas_server.jobs.processes import ForkServer
 from lmaas_server.settings import Settings
 
 if TYPE_CHECKING:
@@ -29,7 +33,8 @@ class MockServer:
         with MockServer() as server, server.client() as client:
             ...
 
-    Several at once do not meet: each has a port and a data directory of its own.
+    Several at once do not meet: each has a port and a data directory of its own. What their jobs are forked from stays
+    for the next: only the first job of your process waits until torch is imported.
     """
 
     def __init__(self, *, data_dir: Path | str | None = None, api_keys: tuple[str, ...] = (), **settings: Any) -> None:
@@ -91,7 +96,7 @@ class MockServer:
             "api_keys": keys,
             "host": _HOST,
         }
-        app = create_app(Settings(**given))
+        app = create_app(Settings(**given), forks=_forks(os.getpid()))
         self._server = server_of(app)
         self._server.start()
         self._wsgi = make_server(_HOST, 0, app, threaded=True, request_handler=_Handler)
@@ -141,3 +146,11 @@ class _Handler(WSGIRequestHandler):
 
     def log(self, type: str, message: str, *args: Any) -> None:
         """Say nothing: a test's output is the test's."""
+
+
+@cache
+def _forks(_process: int) -> ForkServer:
+    """Return what the jobs of all servers in this process are forked from; a forked process has another."""
+    forks = ForkServer()
+    atexit.register(forks.close)
+    return forks

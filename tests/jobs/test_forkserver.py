@@ -153,3 +153,17 @@ def test_the_warm_fork_server_has_one_thread_and_torch_in_it(warm_forks):
     warm_forks.fork().close()
     assert len(list(Path(f"/proc/{warm_forks.pid}/task").iterdir())) == 1
     assert "libtorch" in Path(f"/proc/{warm_forks.pid}/maps").read_text()
+
+
+def test_a_process_is_forked_though_the_directory_it_was_started_in_is_gone(tmp_path, monkeypatch):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    forks = ForkServer(preload=["scripted_work"])
+    forks.start()
+    monkeypatch.chdir(tmp_path)
+    gone.rmdir()
+    process, messages = running(forks, tmp_path, "pid")
+    assert next(messages).data["directory"] == "/"
+    process.close()
+    forks.close()

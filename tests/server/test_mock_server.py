@@ -55,6 +55,17 @@ def test_it_leaves_no_thread_behind():
     assert not [thread.name for thread in left if not thread.daemon]
 
 
+def test_the_jobs_of_one_after_the_other_are_forked_from_one_process():
+    forked_from = []
+    for _ in range(2):
+        with MockServer() as server:
+            runner = server._server.runner
+            runner.prewarm()
+            forked_from.append(runner._forks.pid)
+    assert forked_from[0] is not None
+    assert forked_from[0] == forked_from[1]
+
+
 def test_it_can_ask_for_a_key():
     with MockServer(api_keys=("secret",)) as server, pytest.raises(urllib.error.HTTPError, match="401"):
         get(f"{server.url}/v1/jobs")

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -163,6 +164,7 @@ class ForkServer:
                 stdin=subprocess.DEVNULL,
                 stdout=2,
                 env=_environment(),
+                cwd="/",  # where it was started may be gone before it is
                 # Ctrl-C in the terminal is for the server, which stops its jobs in order.
                 start_new_session=True,
             )
@@ -184,6 +186,6 @@ def _environment() -> dict[str, str]:
 
     How long threads spin before they sleep (SPINS) is left to who has said how they wait.
     """
-    path = os.pathsep.join(entry for entry in sys.path if entry)
+    path = os.pathsep.join(str(Path(entry).absolute()) for entry in sys.path if entry)
     waiting = {} if "OMP_WAIT_POLICY" in os.environ else {"GOMP_SPINCOUNT": SPINS}
     return {"OPENBLAS_NUM_THREADS": "1", **waiting, **os.environ, "PYTHONPATH": path}

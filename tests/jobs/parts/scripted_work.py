@@ -37,7 +37,7 @@ class Script:
 
     def pid(self):
         main, spins = sys.modules["__main__"].__file__, os.environ.get("GOMP_SPINCOUNT")
-        said = {"pid": os.getpid(), "group": os.getpgid(0), "main": main, "spins": spins}
+        said = {"pid": os.getpid(), "group": os.getpgid(0), "main": main, "spins": spins, "directory": str(Path.cwd())}
         yield Message("info", "pid", said)
 
     def step(self, step, steps):
