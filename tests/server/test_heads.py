@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 
+import h11
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lmaas_server.http.heads import Address, BadHeadError, head_of
@@ -101,3 +102,43 @@ def test_whatever_comes_is_a_head_or_is_refused(junk):
             said = 200
             assert not any(c in value for value in head.variables.values() for c in "\r\n\0")
         assert said in {200, 400, 431, 501}
+
+
+def test_a_name_with_an_underscore_is_not_taken_for_the_one_with_a_hyphen():
+    head = head_of(raw(HOST, "Content_Length: 5", "Transfer_Encoding: chunked", "X_Api_Key: a", "X-Api-Key: b"))
+    assert (head.length, head.chunked, head.variables["HTTP_X_API_KEY"]) == (None, False, "b")
+
+
+NAMES = st.sampled_from(
+    ["Host", "Content-Length", "Transfer-Encoding", "Connection", "X-A", "x-b", "a b", "", "X-\xe9"]
+)
+VALUES = st.sampled_from(
+    ["x", "1", " 12\t", "0", "-1", "1,1", "chunked", "gzip, chunked", "close", "a\tb", "\xe9", "a\0"]
+)
+FIELDS = st.lists(st.tuples(NAMES, st.sampled_from([":", ": ", " :", ""]), VALUES).map("".join), max_size=5)
+FIRST = st.builds(
+    "{} {} {}".format,
+    st.sampled_from(["GET", "POST", "M-SEARCH", "G T", ""]),
+    st.sampled_from(["/", "/a%20b?c=d", "http://h/p?q", "*", "/\xe9", "/a b", "//h/p"]),
+    st.sampled_from(["HTTP/1.1", "HTTP/1.0", "HTTP/1.2", "HTTP/2.0", "http/1.1"]),
+)
+ENDS = st.sampled_from(["\r\n", "\r\n", "\r\n", "\n", "\r"])
+
+
+@given(FIRST, FIELDS, st.booleans(), ENDS)
+@example("GET / HTTP/1.1", ["Content-Length: 1", "Content-Length: 1"], True, "\r\n")
+def test_what_is_read_here_another_reader_of_http_reads_as_the_same_request(first, fields, with_host, end):
+    sent = end.join([first, *([HOST] if with_host else []), *fields]).encode("latin-1")
+    try:
+        head = head_of(sent)
+    except BadHeadError:
+        return
+    other = h11.Connection(h11.SERVER)
+    other.receive_data(sent + b"\r\n\r\n")
+    theirs = other.next_event()
+    said = dict(theirs.headers)
+    length = int(said[b"content-length"]) if b"content-length" in said else None
+    assert (head.method, head.version) == (theirs.method.decode(), theirs.http_version.decode())
+    assert (head.length, head.chunked) == (length, b"transfer-encoding" in said)
+    if head.version == "1.1":  # of older ones the other keeps no connection
+        assert head.keeps == (b"close" not in said.get(b"connection", b""))

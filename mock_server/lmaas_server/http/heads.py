@@ -2,7 +2,8 @@
 
 RFC 9112: https://www.rfc-editor.org/rfc/rfc9112. What servers disagree about is refused, so that no request hides in
 another one: lines that end in anything but CR LF, blanks before a colon, a length that is not one number, a length
-beside `Transfer-Encoding`, and any such encoding but `chunked`.
+beside `Transfer-Encoding`, and any such encoding but `chunked`. A field with an underscore in its name is passed over:
+to WSGI it would be the one with a hyphen.
 """
 
 from __future__ import annotations
@@ -113,6 +114,8 @@ def head_of(raw: bytes) -> Head:
         variable = _variable(name)
         if variable is None or not colon:
             raise BadHeadError(400, "a line of the head is no field")
+        if not variable:
+            continue
         value = value.strip(" \t")
         known = variables.get(variable)
         variables[variable] = value if known is None else f"{known},{value}"
@@ -124,9 +127,11 @@ def head_of(raw: bytes) -> Head:
 
 @functools.lru_cache(maxsize=256)
 def _variable(field: str) -> str | None:
-    """Return the name that WSGI gives a field; None of what is no name."""
+    """Return the name that WSGI gives a field; none where another one has it, and None of what is no name."""
     if _TOKEN.fullmatch(field) is None:
         return None
+    if "_" in field:
+        return ""
     name = field.upper().replace("-", "_")
     return name if name in {"CONTENT_TYPE", "CONTENT_LENGTH"} else f"HTTP_{name}"
 
@@ -157,7 +162,7 @@ def _frame(head: Head) -> None:
         if not (length.isdecimal() and length.isascii() and len(length) <= _MAX_DIGITS):
             raise BadHeadError(400, "the length of the body is no number")
         head.length = int(length)
-    if head.version == "1.1" and ("HTTP_HOST" not in variables or "," in variables["HTTP_HOST"]):
+    if "," in variables.get("HTTP_HOST", "," if head.version == "1.1" else ""):
         raise BadHeadError(400, "a request names one host")
     said = variables.get("HTTP_CONNECTION")
     if said is not None or head.version == "1.0":
