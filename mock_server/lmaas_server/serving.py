@@ -146,24 +146,29 @@ def _supervise(settings: Settings, listening: socket.socket, announce: Callable[
     forking = multiprocessing.get_context("fork")
     given = (settings, listening, secrets.token_hex(8), os.getpid(), announce)
     serving: list[ForkProcess] = []
-    stopped = threading.Event()
+    stopped = False  # no Event: who is interrupted while it looks at one holds its lock
 
     def stop(*_: object) -> None:
-        stopped.set()
+        nonlocal stopped
+        stopped = True
         for process in serving:
             process.terminate()
 
     for signal_ in _STOPS:
         signal.signal(signal_, stop)
-    while not stopped.is_set():
-        while len(serving) < settings.workers and not stopped.is_set():
+    while not stopped:
+        while len(serving) < settings.workers and not stopped:
             began = time.monotonic()
-            serving.append(forking.Process(target=_one_of_several, args=given))
-            serving[-1].start()
+            begun = forking.Process(target=_one_of_several, args=given)
+            begun.start()
+            serving.append(begun)
+        if stopped:
+            break  # nobody has told the one that was begun meanwhile
         wait([process.sentinel for process in serving])
         serving[:] = [process for process in serving if process.is_alive()]
-        stopped.wait(max(0.0, began + _AGAIN_SECONDS - time.monotonic()))
-    stop()  # one that was begun while the signal came
+        if not stopped:
+            time.sleep(max(0.0, began + _AGAIN_SECONDS - time.monotonic()))
+    stop()
     for process in serving:
         process.join()
 
