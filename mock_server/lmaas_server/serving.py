@@ -44,6 +44,8 @@ _SWITCH_SECONDS = 0.0001
 # own 700: each look found it alive, and one in ten held every request up for a millisecond.
 _YOUNG = 20_000
 _BACKLOG = 1024
+# Half of the files that a process may usually have open.
+_CONNECTIONS = 512
 # Beyond the time for draining: what hangs then hangs for good.
 _GRACE_SECONDS = 10.0
 _AGAIN_SECONDS = 1.0
@@ -191,7 +193,7 @@ def _run(
     server.watch_models(_kept_once())
     loop = _new_loop()
     answering, ended = Loop(application, threads=settings.threads), asyncio.Event()
-    listener = Listener(listening, answering.answer, most=max(settings.threads * 8, 128), ended=ended.set)
+    listener = Listener(listening, answering.answer, most=max(settings.threads * 8, _CONNECTIONS), ended=ended.set)
 
     def stop() -> None:
         for signal_ in _STOPS:

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
+from lmaas_server.http import listener
 from lmaas_server.http.listener import Listener
 
 MIB = 2**20
@@ -257,6 +258,34 @@ def test_no_more_connections_are_taken_than_allowed(echo):
         assert three.recv(1000)
     running.drain()
     running.thread.join(10)
+
+
+def test_when_all_places_are_taken_the_connection_ends_that_is_idle_the_longest(echo, monkeypatch):
+    monkeypatch.setattr(listener, "_SPARED_SECONDS", 0.0)
+    running = Running(echo, most=3)
+    with running.connected() as idle:
+        idle.sendall(request())
+        assert idle.recv(1000)
+        with running.connected() as busy:
+            busy.sendall(request("/slow"))
+            with running.connected() as another:
+                assert idle.recv(1000) == b""
+                another.sendall(request())
+                assert another.recv(1000)
+                echo.let_go.set()
+                assert b"late" in busy.recv(1000)
+    running.drain()
+    running.thread.join(10)
+
+
+def test_who_takes_no_answers_is_read_no_further(running, echo):
+    with running.connected() as connection:
+        connection.settimeout(0.5)
+        one, sent = request("/a", b"x" * 60_000), 0
+        with suppress(TimeoutError):
+            while sent < 128 * MIB:
+                sent += connection.send(one * 16)
+    assert sent < 64 * MIB
 
 
 def test_a_request_under_way_is_answered_and_the_others_end(running, echo):

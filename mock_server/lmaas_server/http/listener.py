@@ -12,6 +12,8 @@ from lmaas_server.http.wire import Connection
 __all__ = ["Listener"]
 
 _SWEEP_SECONDS = 5.0
+_SPARED_SECONDS = 1.0
+"""A connection that was used as lately is not ended for another."""
 _BREATH_SECONDS = 1.0
 """How long nothing is accepted after that has failed: mostly for want of file descriptors."""
 
@@ -27,7 +29,8 @@ class Listener:
         Args:
             listening: What to accept from.
             answer: Called with every request, in the loop's thread.
-            most: Connections at once; more wait to be accepted.
+            most: Connections at once. When all places are taken the one ends that has been idle the longest; where
+                none is, more wait to be accepted.
             ended: Called when the last request is answered after `drain`.
         """
         self._listening = listening
@@ -74,6 +77,12 @@ class Listener:
             self._accepting = False
             self._loop.remove_reader(self._listening.fileno())
 
+    def _make_room(self) -> None:
+        now = self._loop.time()
+        longest = max(self._connections, key=lambda connection: connection.idle_seconds(now))
+        if longest.idle_seconds(now) > _SPARED_SECONDS:
+            longest.drain()
+
     def _accept(self) -> None:
         try:
             accepted, _ = self._listening.accept()
@@ -87,6 +96,7 @@ class Listener:
         self._connections.add(connection)
         if len(self._connections) >= self._most:
             self._pause()
+            self._make_room()
         accepted.setblocking(False)
         task = self._loop.create_task(self._connect(connection, accepted))
         self._tasks.add(task)
@@ -112,4 +122,6 @@ class Listener:
         now = self._loop.time()
         for connection in list(self._connections):
             connection.expire(now)
+        if len(self._connections) >= self._most:
+            self._make_room()
         self._loop.call_later(_SWEEP_SECONDS, self._sweep)

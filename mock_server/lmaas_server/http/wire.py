@@ -52,6 +52,7 @@ class Connection(asyncio.Protocol):
         """The client sends no more."""
         self._lingers = False
         self._held_back = False
+        self._reads = True
         self._taking = False
         self._room: asyncio.Future[None] | None = None
         self._transport: asyncio.Transport
@@ -74,6 +75,8 @@ class Connection(asyncio.Protocol):
             return
         if self._ahead:
             data, self._ahead = self._ahead + data, b""
+        elif self._exchange is None:
+            self._since = self.loop.time()
         self._take(data)
 
     def eof_received(self) -> bool:
@@ -96,14 +99,16 @@ class Connection(asyncio.Protocol):
         self._lost(self)
 
     def pause_writing(self) -> None:
-        """Take note that the client is slow."""
+        """Take note that the client is slow: it is read no more, or its next requests would fill the memory."""
         self._room = self._room or self.loop.create_future()
+        self._read_or_wait()
 
     def resume_writing(self) -> None:
         """Take note that it has caught up."""
         if self._room is not None:
             self._room.set_result(None)
             self._room = None
+            self._read_or_wait()
 
     # Called by the exchange.
 
@@ -114,12 +119,8 @@ class Connection(asyncio.Protocol):
 
     def hold(self, *, back: bool) -> None:
         """Read no more for now, or go on."""
-        if back != self._held_back and not self._transport.is_closing():
-            self._held_back = back
-            if back:
-                self._transport.pause_reading()
-            else:
-                self._transport.resume_reading()
+        self._held_back = back
+        self._read_or_wait()
 
     def write(self, data: bytes) -> None:
         """Send."""
@@ -162,10 +163,23 @@ class Connection(asyncio.Protocol):
         if self._exchange is None:
             self._transport.close()
 
+    def idle_seconds(self, now: float) -> float:
+        """Return for how long nobody has asked anything; 0 while somebody does."""
+        return now - self._since if self._exchange is None and not self._ahead else 0.0
+
     def expire(self, now: float) -> None:
         """End if nothing has come for long: in the middle of a head, or between two requests."""
         if self._exchange is None and now - self._since > (_HEAD_SECONDS if self._ahead else _IDLE_SECONDS):
             self._transport.close()
+
+    def _read_or_wait(self) -> None:
+        reads = not self._held_back and self._room is None
+        if reads != self._reads and not self._transport.is_closing():
+            self._reads = reads
+            if reads:
+                self._transport.resume_reading()
+            else:
+                self._transport.pause_reading()
 
     # What comes.
 
