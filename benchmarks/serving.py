@@ -203,18 +203,20 @@ def bare_server() -> Iterator[int]:
 
 
 @contextmanager
-def real_server(data: Path, **settings: str) -> Iterator[int]:
-    """Run `lmaas-server` with a key and give its port; `settings` are of its environment."""
+def real_server(data: Path, *, asked: str = "/readyz", **settings: str) -> Iterator[int]:
+    """Run `lmaas-server` with a key and give its port once `asked` answers; `settings` are of its environment."""
     port = free_port()
     command = [sys.executable, "-m", "lmaas_server", "--port", str(port), "--data-dir", str(data)]
     environment = {"LMAAS_SERVER_API_KEYS": KEY, **{f"LMAAS_SERVER_{k.upper()}": v for k, v in settings.items()}}
-    with running(command, port, environment):
+    with running(command, port, environment, asked=asked):
         yield port
 
 
 @contextmanager
-def running(command: list[str], port: int, environment: dict[str, str] | None = None) -> Iterator[int]:
-    """Run a server until the end of the context; it is entered when `/healthz` answers, and gives the process id.
+def running(
+    command: list[str], port: int, environment: dict[str, str] | None = None, *, asked: str = "/healthz"
+) -> Iterator[int]:
+    """Run a server until the end of the context; it is entered when `asked` answers, and gives the process id.
 
     Its bytecode is kept, as it is where the package is installed: an environment that forbids Python to write it has a
     checkout compiled at every start.
@@ -223,14 +225,14 @@ def running(command: list[str], port: int, environment: dict[str, str] | None = 
     given = {**kept, "OMP_NUM_THREADS": "1", **(environment or {})}
     with subprocess.Popen(command, env=given, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
-            await_health(port, process)
+            await_answer(port, process, asked)
             yield process.pid
         finally:
             process.terminate()
 
 
-def await_health(port: int, process: subprocess.Popen[bytes]) -> None:
-    """Return when `/healthz` answers.
+def await_answer(port: int, process: subprocess.Popen[bytes], path: str) -> None:
+    """Return when a path answers.
 
     Raises:
         RuntimeError: The process ended instead.
@@ -239,7 +241,7 @@ def await_health(port: int, process: subprocess.Popen[bytes]) -> None:
     with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
         while process.poll() is None:
             try:
-                if client.get("/healthz").is_success:
+                if client.get(path).is_success:
                     return
             except httpx.TransportError:
                 time.sleep(0.005)

@@ -77,6 +77,7 @@ def create_app(
     clock: Callable[[], float] = time.time,
     crew: Crew | None = None,
     forks: ForkServer | None = None,
+    lock: DirectoryLock | None = None,
 ) -> Flask:
     """Return the application over the settings' data directory; `server_of(app).start()` sets it to work.
 
@@ -86,6 +87,7 @@ def create_app(
         crew: The processes that serve the data directory together, which one of them or their parent has locked;
             omitted, this one has it to itself.
         forks: What jobs are forked from, where several servers share it; omitted, one of its own.
+        lock: On the data directory, to be let go when the server closes; omitted, it is taken here.
 
     Raises:
         ValueError: There are no keys, and the host is one that others can reach.
@@ -98,7 +100,8 @@ def create_app(
             f"host is {settings.host}, which others can reach, and there are no API keys; "
             "set LMAAS_SERVER_API_KEYS (comma-separated), or bind to 127.0.0.1"
         )
-    server, routes = _wired(settings, clock, crew, forks)
+    ground = _ground(settings, clock, crew, lock)
+    server, routes = _wired(settings, ground, crew, forks)
     app = Flask("lmaas_server", static_folder=None)
     app.url_map.strict_slashes = False
     app.extensions[_NAME] = server
@@ -137,9 +140,10 @@ class _Ground:
     clock: Callable[[], float]
 
 
-def _ground(settings: Settings, clock: Callable[[], float], crew: Crew | None) -> _Ground:
+def _ground(settings: Settings, clock: Callable[[], float], crew: Crew | None, lock: DirectoryLock | None) -> _Ground:
     """Take the data directory and bring its database up to date; a failure lets it go again."""
-    lock = DirectoryLock(settings.data_dir) if crew is None else None
+    if crew is None and lock is None:
+        lock = DirectoryLock(settings.data_dir)
     try:
         database = Database(settings.database_url or f"sqlite:///{(settings.data_dir / 'lmaas.db').absolute()}")
         database.migrate()
@@ -154,11 +158,10 @@ def _ground(settings: Settings, clock: Callable[[], float], crew: Crew | None) -
 
 
 def _wired(
-    settings: Settings, clock: Callable[[], float], crew: Crew | None, forks: ForkServer | None
+    settings: Settings, ground: _Ground, crew: Crew | None, forks: ForkServer | None
 ) -> tuple[Server, tuple[object, ...]]:
     """Make every service and the routes over them, from the ground up."""
-    ground = _ground(settings, clock, crew)
-    storage, artifacts = ground.storage, ground.artifacts
+    storage, artifacts, clock = ground.storage, ground.artifacts, ground.clock
     draining = threading.Event()
     streams = Streams(max(1, settings.threads // 2), is_draining=draining.is_set)
     table = RoutingTable(storage)

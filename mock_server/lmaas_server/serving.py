@@ -1,8 +1,9 @@
 """The application as a command runs it: bind, serve, drain, stop. Knows no route.
 
-One process that serves alone is the command itself; the server ends with it. Of several the first process binds the
-socket, holds the data directory for all of them, and begins another one in place of one that died; the others serve
-(`http.loop`), each on an event loop of its own, and die with the first, even if that is killed.
+One process that serves alone is the command itself; the server ends with it, and says that it is alive before the
+application is loaded (`http.opening`). Of several the first process binds the socket, holds the data directory for all
+of them, and begins another one in place of one that died; the others serve (`http.loop`), each on an event loop of its
+own, and die with the first, even if that is killed.
 
 A signal ends event streams, which would otherwise be waited for; when the last request is answered the service behind
 the application is closed.
@@ -22,6 +23,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Protocol
 
@@ -115,12 +117,17 @@ def _bound(host: str, port: int) -> socket.socket:
 
 def _alone(settings: Settings, listening: socket.socket, announce: Callable[[str], None]) -> None:
     """Serve in this process, the only one."""
-    from lmaas_server.app import create_app, server_of
-    from lmaas_server.http.lane import lane_of
+    lock = DirectoryLock(settings.data_dir)  # before anybody is told that the server is alive
 
-    app = create_app(settings)
-    server_of(app).start()
-    _run(server_of(app), lane_of(app), listening, settings, announce)
+    def load() -> tuple[Server, Lane]:
+        from lmaas_server.app import create_app, server_of
+        from lmaas_server.http.lane import lane_of
+
+        app = create_app(settings, lock=lock)
+        server_of(app).start()
+        return server_of(app), lane_of(app)
+
+    _run(load, listening, settings, announce, early=True)
 
 
 def _one_of_several(
@@ -132,15 +139,28 @@ def _one_of_several(
     for stop in _STOPS:
         signal.signal(stop, signal.SIG_DFL)
     gc.disable()
-    from lmaas_server.app import create_app, server_of
-    from lmaas_server.http.lane import lane_of
-    from lmaas_server.storage.crew import Crew
 
-    crew = Crew(settings.data_dir / "crew", server=name)
-    with crew.gathering() as first:
-        app = create_app(settings, crew=crew)
-        server_of(app).start(tidy=first)
-    _run(server_of(app), lane_of(app), listening, settings, announce if first else None)
+    def say(url: str) -> None:
+        if leads.is_set():
+            announce(url)
+
+    leads = threading.Event()
+
+    def load() -> tuple[Server, Lane]:
+        from lmaas_server.app import create_app, server_of
+        from lmaas_server.http.lane import lane_of
+        from lmaas_server.storage.crew import Crew
+
+        crew = Crew(settings.data_dir / "crew", server=name)
+        with crew.gathering() as first:
+            app = create_app(settings, crew=crew)
+            server_of(app).start(tidy=first)
+        if first:
+            leads.set()
+        return server_of(app), lane_of(app)
+
+    # Not early: what it took before it is loaded another one would answer sooner.
+    _run(load, listening, settings, say, early=False)
 
 
 def _supervise(settings: Settings, listening: socket.socket, announce: Callable[[str], None]) -> None:
@@ -176,44 +196,62 @@ def _supervise(settings: Settings, listening: socket.socket, announce: Callable[
 
 
 def _run(
-    server: Server,
-    application: Lane,
+    load: Callable[[], tuple[Server, Lane]],
     listening: socket.socket,
     settings: Settings,
-    announce: Callable[[str], None] | None,
+    announce: Callable[[str], None],
+    *,
+    early: bool,
 ) -> None:
-    """Answer until a signal, and what is under way then; close the service."""
+    """Answer until a signal, and what is under way then; close the service.
+
+    `load` makes what answers, in a thread beside the loop; what fails in it is raised. With `early` requests are taken
+    meanwhile.
+    """
     from lmaas_server.http.listener import Listener
-    from lmaas_server.http.loop import Loop
+    from lmaas_server.http.opening import Opening
 
     sys.setswitchinterval(_SWITCH_SECONDS)
+    loop, opening = _new_loop(), Opening()
+    heard, ended = asyncio.Event(), asyncio.Event()
+
+    def stop() -> None:
+        if not heard.is_set():
+            heard.set()
+            last = threading.Timer(settings.drain_seconds + _GRACE_SECONDS, os._exit, (1,))
+            last.daemon = True
+            last.start()
+
+    for signal_ in _STOPS:
+        loop.add_signal_handler(signal_, stop)
+    listener = Listener(listening, opening.answer, most=max(settings.threads * 8, _CONNECTIONS), ended=ended.set)
+    if early:
+        listener.open(loop)
+    with ThreadPoolExecutor(1, thread_name_prefix="load") as loading:
+        server, application = loop.run_until_complete(loop.run_in_executor(loading, load))
+
+    async def serve() -> None:
+        from lmaas_server.http.loop import Loop
+
+        answering = Loop(application, threads=settings.threads)
+        answering.start(loop)
+        opening.open(answering.answer)
+        if not early:
+            listener.open(loop)
+        shown = f"[{settings.host}]" if ":" in settings.host else settings.host
+        announce(f"http://{shown}:{settings.port}")
+        await heard.wait()
+        loop.call_later(settings.drain_seconds, listener.cut)
+        server.drain()
+        listener.drain()
+        await ended.wait()
+
     gc.freeze()
     gc.set_threshold(_YOUNG)
     gc.enable()
     server.watch_models(_kept_once())
-    loop = _new_loop()
-    answering, ended = Loop(application, threads=settings.threads), asyncio.Event()
-    listener = Listener(listening, answering.answer, most=max(settings.threads * 8, _CONNECTIONS), ended=ended.set)
-
-    def stop() -> None:
-        for signal_ in _STOPS:
-            loop.add_signal_handler(signal_, lambda: None)  # it has been heard
-        loop.call_later(settings.drain_seconds, listener.cut)
-        last = threading.Timer(settings.drain_seconds + _GRACE_SECONDS, os._exit, (1,))
-        last.daemon = True
-        last.start()
-        server.drain()
-        listener.drain()
-
-    answering.start(loop)
-    listener.open(loop)
-    for signal_ in _STOPS:
-        loop.add_signal_handler(signal_, stop)
-    if announce is not None:
-        shown = f"[{settings.host}]" if ":" in settings.host else settings.host
-        loop.call_soon(announce, f"http://{shown}:{settings.port}")
     try:
-        loop.run_until_complete(ended.wait())
+        loop.run_until_complete(serve())
     finally:
         server.close()
 

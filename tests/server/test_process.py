@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,6 +95,23 @@ def test_it_says_where_it_listens_and_where_the_data_is(start, tmp_path):
 @pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_stops_it_in_order(start, by):
     assert start().end(by) == 0
+
+
+def test_a_signal_before_it_is_loaded_stops_it_in_order(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    arguments = command("--port", str(port), "--data-dir", str(tmp_path / "served"))
+    with subprocess.Popen(arguments, stdout=subprocess.DEVNULL, env=environment()) as process:
+        server = Running(process, f"http://127.0.0.1:{port}", "")
+        while True:
+            try:
+                server.ask("GET", "/healthz")
+            except OSError:
+                assert process.poll() is None
+                time.sleep(0.005)
+            else:
+                break
+        assert server.end(signal.SIGTERM) == 0
 
 
 def test_a_second_server_on_the_same_data_is_refused(start, tmp_path):

@@ -8,7 +8,6 @@ way is the same, and nothing on it asks Flask which request is at hand. What is 
 from __future__ import annotations
 
 import logging
-import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -20,7 +19,6 @@ import orjson
 from flask import Flask, Request, Response, g, request
 from pydantic import BaseModel
 
-from lmaas_server.chance import random_hex
 from lmaas_server.engine.serving.steps import Steps, finished
 from lmaas_server.errors import UnavailableError
 from lmaas_server.http.auth import ANYBODY, ApiKeys
@@ -32,6 +30,7 @@ from lmaas_server.http.limits import RateLimiter
 from lmaas_server.http.metrics import Metrics
 from lmaas_server.http.operation import Answer, Call, Operation, operations_of
 from lmaas_server.http.paging import page_of, queries_of
+from lmaas_server.http.request_id import request_id_of
 from lmaas_server.http.uploads import receive
 from lmaas_server.records import PageRequest
 
@@ -39,7 +38,6 @@ __all__ = ["Exchange", "Gateway", "dumped"]
 
 logger = logging.getLogger("lmaas_server")
 
-_SANE_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 _ANY_PAGE = PageRequest()
 Handler = Callable[..., Any]
 
@@ -104,9 +102,7 @@ class Gateway:
 
     def begin(self, request: Request) -> Exchange:
         """Give a request its id."""
-        given = request.environ.get("HTTP_X_REQUEST_ID")
-        request_id = given if given and _SANE_ID.fullmatch(given) else f"req-{random_hex()}"
-        return Exchange(request, request_id, time.perf_counter())
+        return Exchange(request, request_id_of(request.environ.get("HTTP_X_REQUEST_ID")), time.perf_counter())
 
     def answer(
         self, exchange: Exchange, described: Operation, handler: Handler, parameters: Mapping[str, str]

@@ -24,7 +24,10 @@ class HealthRoutes:
 
     @operation("GET", "/healthz", tag="health", is_open=True)
     def alive(self, call: Call) -> dict[str, Any]:
-        """Tell that the process answers."""
+        """Tell that the process answers.
+
+        It does while it is still being loaded; whatever else is asked waits for that.
+        """
         return {"status": "ok"}
 
     @operation("GET", "/readyz", tag="health", is_open=True, errors=(503,))
