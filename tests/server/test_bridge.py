@@ -151,6 +151,17 @@ def test_a_body_that_announces_no_length_is_read_to_its_end(ready, rows):
         assert read(answers)[0] == 200
 
 
+@pytest.mark.parametrize("rest", [b"", b"no chunk\r\n"])
+def test_a_body_in_chunks_that_breaks_off_is_told_so(ready, rest):
+    rows = json.dumps({"inputs": [[0.0, 0.0]]}).encode()
+    raw = head("POST", PREDICTIONS, 0, transfer_encoding="chunked").replace(b"Content-Length: 0\r\n", b"")
+    with ready.connected() as (connection, answers):
+        connection.sendall(raw + b"%x\r\n%b\r\n" % (len(rows), rows) + rest)
+        connection.shutdown(socket.SHUT_WR)
+        status, _, body = read(answers)
+    assert (status, json.loads(body)["error"]["code"]) == (400, "body_truncated")
+
+
 @pytest.mark.parametrize("path", [PREDICTIONS, "/v1/feedback"])
 def test_a_body_that_breaks_off_is_told_so(ready, path):
     with ready.connected() as (connection, answers):

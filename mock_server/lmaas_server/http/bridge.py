@@ -17,7 +17,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-from lmaas_server.http.exchange import ClientGoneError, Exchange
+from lmaas_server.errors import MalformedError
+from lmaas_server.http.exchange import BrokenOffError, ClientGoneError, Exchange
 from lmaas_server.http.lane import Application
 
 __all__ = ["Bridge", "Inflow"]
@@ -37,7 +38,7 @@ class Inflow(io.BufferedIOBase):
     """
 
     def __init__(self, body: AsyncIterable[bytes], loop: asyncio.AbstractEventLoop) -> None:
-        """`body` gives an empty piece where it ends, or breaks off."""
+        """`body` gives an empty piece where it ends, or one whose length is known breaks off."""
         super().__init__()
         self._body = body
         self._loop = loop
@@ -47,6 +48,7 @@ class Inflow(io.BufferedIOBase):
         self._wanted = 0
         self._full = False
         self._ended = False
+        self._broken = False
         self._room = asyncio.Event()
         self._filling: asyncio.Task[None] | None = None
         self._asked = False
@@ -56,7 +58,11 @@ class Inflow(io.BufferedIOBase):
         return True
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """Wait for so many bytes, or for all, and return them; fewer where the body ends."""
+        """Wait for so many bytes, or for all, and return them; fewer where the body ends.
+
+        Raises:
+            MalformedError: `body_truncated`, it came in chunks and broke off before the last one.
+        """
         left = -1 if size is None else size
         pieces: list[bytes] = []
         while left and (piece := self._take(left)):
@@ -79,6 +85,8 @@ class Inflow(io.BufferedIOBase):
                 self._changed.wait_for(lambda: self._ended or self._held >= self._wanted)
                 self._wanted = _MOST_HELD << 1
             if not self._pieces:
+                if self._broken:
+                    raise MalformedError("The body broke off before its last chunk.", code="body_truncated")
                 return b""
             piece = self._pieces.popleft()
             if 0 < most < len(piece):
@@ -113,6 +121,8 @@ class Inflow(io.BufferedIOBase):
                     self._room.clear()
                 if full:
                     await self._room.wait()
+        except BrokenOffError:
+            self._broken = True
         finally:
             with self._changed:
                 self._ended = True

@@ -16,7 +16,7 @@ from typing import IO, Any, Protocol
 
 from lmaas_server.http.heads import Address, Head
 
-__all__ = ["ClientGoneError", "Exchange", "Line", "Pairs"]
+__all__ = ["BrokenOffError", "ClientGoneError", "Exchange", "Line", "Pairs"]
 
 Pairs = Sequence[tuple[str, str]]
 """The fields of an answer, in small letters."""
@@ -31,6 +31,10 @@ _NO_BODY = {204, 304}
 
 class ClientGoneError(Exception):
     """Nobody listens any more."""
+
+
+class BrokenOffError(Exception):
+    """A body in chunks ended before its last one; of others the announced length tells."""
 
 
 class Line(Protocol):
@@ -72,7 +76,7 @@ class Exchange:
     """A request and its answer."""
 
     __slots__ = (
-        *("ended", "head", "_answered", "_begun", "_chunked", "_held"),
+        *("ended", "head", "_answered", "_begun", "_broken", "_chunked", "_held"),
         *("_invites", "_line", "_pieces", "_waiter", "_whole"),
     )
 
@@ -87,7 +91,7 @@ class Exchange:
         self._waiter: asyncio.Future[None] | None = None
         # Who wrote `Expect: 100-continue` sends nothing before it is asked for.
         self._invites = head.variables.get("HTTP_EXPECT", "").lower() == "100-continue"
-        self._begun = self._answered = self._chunked = False
+        self._begun = self._answered = self._broken = self._chunked = False
 
     def __repr__(self) -> str:
         return f"Exchange({self.head.method} {self.head.path})"
@@ -111,12 +115,18 @@ class Exchange:
         return self
 
     async def __anext__(self) -> bytes:
-        """Return what comes next; nothing where the body ends or breaks off."""
+        """Return what comes next; nothing where the body ends, or one whose length is known breaks off.
+
+        Raises:
+            BrokenOffError: One in chunks did.
+        """
         if not self._pieces and not self.ended:
             self._invite()
             self._waiter = self._line.loop.create_future()
             await self._waiter
         if not self._pieces:
+            if self._broken:
+                raise BrokenOffError
             return b""
         piece = self._pieces.popleft()
         self._held -= len(piece)
@@ -134,11 +144,12 @@ class Exchange:
             self._line.hold(back=True)
         self._wake()
 
-    def end(self) -> None:
+    def end(self, *, whole: bool = True) -> None:
         """Take no more: all of the body has come, or no more will."""
         if self.ended:
             return
         self.ended = True
+        self._broken = self.head.chunked and not whole
         self._wake()
         if self._whole is not None and not self._answered:
             then, self._whole = self._whole, None

@@ -87,7 +87,7 @@ class Connection(asyncio.Protocol):
         if not self._exchange.ended:
             self.closes = True
             self._left, self._chunks = 0, None
-            self._exchange.end()
+            self._exchange.end(whole=False)
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - whatever it was, nobody is there
@@ -95,7 +95,7 @@ class Connection(asyncio.Protocol):
         self.gone = True
         self.resume_writing()
         if self._exchange is not None:
-            self._exchange.end()
+            self._exchange.end(whole=False)
         self._lost(self)
 
     def pause_writing(self) -> None:
@@ -250,7 +250,7 @@ class Connection(asyncio.Protocol):
         self.closes = True
         self._chunks = None
         if self._exchange is not None:
-            self._exchange.end()
+            self._exchange.end(whole=False)
 
     def _linger(self, *, whole: bool) -> None:
         """End, once the client has seen the answer; what it still sends is thrown away for a while."""
