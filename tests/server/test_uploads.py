@@ -7,6 +7,7 @@ import io
 import random
 import threading
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -306,3 +307,31 @@ def test_whatever_is_announced_is_answered_and_breaks_nothing(http, body):
     assert answer.status_code in {200, 409, 413, 422}
     if answer.status_code == 200:
         http.delete(f"/v1/uploads/{answer.get_json()['id']}")
+
+
+def test_a_large_array_that_was_spoiled_before_it_was_sent_is_refused_in_whatever_order_it_came(settings_of):
+    stream = io.BytesIO()
+    np.savez(stream, x=np.arange(600_000, dtype=np.float32))
+    good, spoiled = stream.getvalue(), bytearray(stream.getvalue())
+    spoiled[len(spoiled) // 2] ^= 1
+    app = create_app(Settings(**settings_of | {"upload_part_kb": 512, "read_memory_mb": 1}))
+    server_of(app).start()
+    http, orders = app.test_client(), ([1, 2, 3, 4, 5], [4, 2, 5, 3, 1])
+    kept = [in_parts(http, good, order) for order in orders]
+    refused = [in_parts(http, bytes(spoiled), order) for order in orders]
+    server_of(app).close()
+    assert [answer.status_code for answer in kept] == [200, 200]
+    for answer in refused:
+        assert answer.status_code == 422
+        assert answer.get_json()["error"]["code"] == "dataset_truncated"
+        assert "Bad CRC-32 for file 'x.npy'" in answer.get_json()["error"]["message"]
+
+
+def in_parts(http, data: bytes, order: list[int]):
+    upload = begin(http, data, filename="data.npz")
+    size = upload["part_bytes"]
+    for number in order:
+        piece = data[(number - 1) * size : number * size]
+        path = f"/v1/uploads/{upload['id']}/parts/{number}?sha256={sha(piece)}"
+        assert http.put(path, data=piece, headers=OCTETS).status_code == 200
+    return http.post(f"/v1/uploads/{upload['id']}/complete", json={})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import zlib
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -27,9 +28,9 @@ def files(tmp_path):
     return UploadFiles(Artifacts(tmp_path))
 
 
-def begun(files, id="up-1"):
+def begun(files, id="up-1", data=DATA):
     return files.add(
-        UploadRecord(id=id, filename="f", bytes=len(DATA), part_bytes=SIZE, fields={}, created_at=0.0, expires_at=9.0)
+        UploadRecord(id=id, filename="f", bytes=len(data), part_bytes=SIZE, fields={}, created_at=0.0, expires_at=9.0)
     )
 
 
@@ -38,9 +39,9 @@ def put(files, record, number, data=DATA):
     return files.write(record, number, [piece[:100], piece[100:]], mark=Mark(sha(piece)))
 
 
-def put_so_far(files, record, number, *, piece=None):
-    mark = Mark.of_file_so_far(sha(DATA[: number * SIZE]))
-    return files.write(record, number, [piece or DATA[(number - 1) * SIZE : number * SIZE]], mark=mark)
+def put_so_far(files, record, number, *, piece=None, data=DATA):
+    mark = Mark.of_file_so_far(sha(data[: number * SIZE]))
+    return files.write(record, number, [piece or data[(number - 1) * SIZE : number * SIZE]], mark=mark)
 
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -51,6 +52,30 @@ def test_the_checksum_of_the_whole_knows_no_order_of_parts(files, order, again):
         put(files, record, number)
     assert files.whole(record)[1] == sha(DATA)
     files.delete(record.id)
+
+
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(order=st.permutations([1, 2, 3, 4, 5]), again=st.sets(st.integers(1, 5)), so_far=st.booleans())
+def test_the_crcs_of_an_archive_are_those_of_the_parts_that_counted(files, order, again, so_far):
+    whole, other = b"PK" + DATA[2:-100], b"PK" + DATA[::-1][2:-100]
+    record = begun(files, data=whole)
+    for number in () if so_far else again:  # what a part makes of the file is asked once all before it are right
+        put(files, record, number, other)
+    for number in order:
+        if so_far:
+            put_so_far(files, record, number, data=whole)
+        else:
+            put(files, record, number, whole)
+    ends = [256, 512, 768, 1024, 1180]
+    assert files.whole(record)[2] == [(end, zlib.crc32(whole[:end])) for end in ends]
+    files.delete(record.id)
+
+
+def test_what_is_no_archive_has_no_crcs(files):
+    record = begun(files)
+    for number in range(1, 6):
+        put(files, record, number)
+    assert files.whole(record)[2] == []
 
 
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,9 +54,10 @@ class DatasetService:
         filename: str,
         sha256: str,
         size: int,
+        crcs: Sequence[tuple[int, int]] = (),
         request_key: str | None = None,
     ) -> DatasetRecord:
-        """Check the file at `path` and move it into the store.
+        """Check the file at `path` and move it into the store; `crcs` as `read_dataset` takes them.
 
         Raises:
             InvalidError, UnsupportedError, TooLargeError: The file is not what it claims; nothing is kept.
@@ -75,6 +76,7 @@ class DatasetService:
             input=None if fields.input is None else fields.input.model_dump(exclude_none=True),
             target=None if fields.target is None else fields.target.model_dump(exclude_none=True),
             limits=self._limits,
+            crcs=crcs,
         )
         record = DatasetRecord(
             id=id,

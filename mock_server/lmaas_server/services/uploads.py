@@ -124,7 +124,7 @@ class UploadService:
         if record.dataset is not None:
             return self._datasets.get(record.dataset)
         self._check_complete(record)
-        path, found = self._files.whole(record)
+        path, found, crcs = self._files.whole(record)
         if found is None:
             self._check_complete(record)
             message = f"A part of the upload {id} changed while it was completed; complete it again."
@@ -139,6 +139,7 @@ class UploadService:
                 filename=record.filename,
                 sha256=found,
                 size=record.bytes,
+                crcs=crcs,
                 request_key=record.id,
             )
         self._files.finish(record, dataset.id)

@@ -136,8 +136,10 @@ class UploadFiles:
             raise _mismatch(number, f"does not make the file's sha256 up to its end {mark.sha256}, as was announced")
         return Arrived(number=number, bytes=record.bytes_of(number), mark=mark)
 
-    def whole(self, record: UploadRecord) -> tuple[Path, str | None]:
-        """Return where the file is, and its checksum; all parts are here.
+    def whole(self, record: UploadRecord) -> tuple[Path, str | None, list[tuple[int, int]]]:
+        """Return where the file is, its checksum, and the CRC-32 up to each part's end (`RunningDigest.crcs`).
+
+        All parts are here.
 
         There is no checksum if a part proved to be another than its mark says: then it is missing by now.
         """
@@ -145,9 +147,9 @@ class UploadFiles:
         with self._lock:
             digest = self._digests.get(record.id)
         if digest is not None and (found := digest.whole(marks)) is not None:
-            return path, found
+            return path, found, digest.crcs
         with contextlib.closing(self._digest(record, alone=False)) as anew:
-            return path, anew.whole(marks)
+            return path, anew.whole(marks), anew.crcs
 
     @contextlib.contextmanager
     def linked(self, path: Path) -> Iterator[Path]:

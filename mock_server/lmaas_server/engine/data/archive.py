@@ -12,7 +12,7 @@ import stat
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Self
@@ -43,10 +43,10 @@ _DAMAGE = (
 
 
 @contextmanager
-def opened(path: Path, filename: str, limits: ReadLimits) -> Iterator[Archive]:
+def opened(path: Path, filename: str, limits: ReadLimits, crcs: Sequence[tuple[int, int]] = ()) -> Iterator[Archive]:
     """Open the archive at `path`; whatever zipfile finds wrong with it becomes `dataset_truncated`, naming the file."""
     with damage_named(filename), zipfile.ZipFile(path) as file:
-        yield Archive(file, filename, limits)
+        yield Archive(file, filename, limits, crcs)
 
 
 @contextmanager
@@ -65,13 +65,17 @@ def damage_named(place: str) -> Iterator[None]:
 class Archive:
     """An open archive whose members are read under one budget of unpacked bytes."""
 
-    def __init__(self, file: zipfile.ZipFile, filename: str, limits: ReadLimits) -> None:
+    def __init__(
+        self, file: zipfile.ZipFile, filename: str, limits: ReadLimits, crcs: Sequence[tuple[int, int]] = ()
+    ) -> None:
         self._file = file
         self._left = limits.max_unpacked_bytes
         self.filename = filename
         self.path = Path(file.filename or filename)
         """Where the bytes are."""
         self.limits = limits
+        self.crcs = crcs
+        """What is known already of the file's checksum so far, as `crc_of` takes it."""
         self.members = [info for info in file.infolist() if _checked(info, filename) and not info.is_dir()]
 
     def __repr__(self) -> str:

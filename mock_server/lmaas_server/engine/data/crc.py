@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -23,12 +23,22 @@ _MOST_THREADS = 2
 """There are requests to be answered beside it."""
 
 
-def crc_of(path: Path, at: int, size: int) -> int:
+def crc_of(path: Path, at: int, size: int, so_far: Sequence[tuple[int, int]] = ()) -> int:
     """Return the checksum of `size` bytes from `at`.
+
+    Args:
+        path: Where the file is.
+        at: The first byte.
+        size: How many.
+        so_far: What is known already, in order: that of the file's first bytes, as (how many, checksum). With it only
+            what lies between the last such place and either end of the stretch is read.
 
     Raises:
         EOFError: The file ends before.
     """
+    if so_far:
+        # That of the bytes up to the end is that of those before the stretch, put together with the one looked for.
+        return combined([(_up_to(path, at, so_far), at), (_up_to(path, at + size, so_far), size)])
     threads = min(_MOST_THREADS, os.cpu_count() or 1, 1 + size // _WORTH_A_THREAD)
     share = -(-size // threads)
     stretches = [(at + start, min(share, size - start)) for start in range(0, size, share or 1)]
@@ -37,7 +47,7 @@ def crc_of(path: Path, at: int, size: int) -> int:
         return combined(zip(found, (count for _, count in stretches), strict=True))
 
 
-def combined(parts: Iterator[tuple[int, int]]) -> int:
+def combined(parts: Iterable[tuple[int, int]]) -> int:
     """Return the checksum of all bytes from those of the parts they consist of, and their lengths.
 
     Before n more bytes a checksum counts x^8n times as much, modulo the polynomial (zlib's crc32_combine).
@@ -46,6 +56,12 @@ def combined(parts: Iterator[tuple[int, int]]) -> int:
     for crc, count in parts:
         whole = _product(_power(count), whole) ^ crc
     return whole
+
+
+def _up_to(path: Path, size: int, so_far: Sequence[tuple[int, int]]) -> int:
+    known, crc = max((place for place in so_far if place[0] <= size), default=(0, 0))
+    left = size - known
+    return combined([(crc, known), (crc_of(path, known, left), left)])
 
 
 def _crc(path: Path, at: int, size: int) -> int:

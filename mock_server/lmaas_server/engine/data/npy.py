@@ -138,7 +138,7 @@ def _check(archive: Archive, info: zipfile.ZipInfo, member: Member, size: int, n
     _compare(info.compress_size - member.count, size, name)
     if info.compress_size != info.file_size:
         raise zipfile.BadZipFile(f"{info.filename!r} is stored in {info.compress_size:,} bytes, not {info.file_size:,}")
-    if crc_of(archive.path, archive.begin_of(info), info.file_size) != info.CRC:
+    if crc_of(archive.path, archive.begin_of(info), info.file_size, archive.crcs) != info.CRC:
         raise zipfile.BadZipFile(f"Bad CRC-32 for file {info.filename!r}")  # in zipfile's words
 
 

@@ -49,6 +49,7 @@ def read_dataset(
     input: Json | None = None,
     target: Json | None = None,
     limits: ReadLimits,
+    crcs: Sequence[tuple[int, int]] = (),
 ) -> Examples:
     """Read and check a whole file of examples.
 
@@ -62,6 +63,8 @@ def read_dataset(
         target: `{"kind": ...}` and, of files of columns, `column` and `separator`; omitted, integers and strings are
             classes and floats are values.
         limits: what the file may unpack to.
+        crcs: the CRC-32 of the file's first bytes, as (how many, checksum) in order, where it was taken on their way
+            here: large arrays of an archive are then not read once more for it.
 
     Raises:
         ServiceError: with a stable code, naming the file, the array and the row.
@@ -75,7 +78,7 @@ def read_dataset(
         kind = spec.get("kind") or _DEFAULT_KIND.get(form) or _told_kind(path, name, form, spec, limits)
         _check_readable(form, kind)
         return FILE_READERS[form, kind](path, name, form, spec, dict(target or {}), limits)
-    with opened(path, name, limits) as archive:
+    with opened(path, name, limits, crcs) as archive:
         if form == "zip" and format is None and _is_npz(archive):
             form = "npz"
         kind = spec.get("kind") or _kind_of_members(archive, form)
