@@ -5,11 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from flask import Flask
 
-from lmaas_server.engine.base_models import BaseModels
+from lmaas_server.ground import Ground, ground_of
 from lmaas_server.http.auth import ApiKeys, is_loopback
 from lmaas_server.http.gateway import Gateway
 from lmaas_server.http.idempotency import Idempotency
@@ -61,7 +60,7 @@ from lmaas_server.services.updating import UpdateService
 from lmaas_server.services.uploads import UploadService
 from lmaas_server.settings import Settings
 from lmaas_server.several import limiter, prewarming, several_of
-from lmaas_server.storage import Artifacts, Database, Storage
+from lmaas_server.storage import Storage
 from lmaas_server.storage.crew import Crew
 from lmaas_server.storage.uploads import UploadFiles
 
@@ -100,8 +99,8 @@ def create_app(
             f"host is {settings.host}, which others can reach, and there are no API keys; "
             "set LMAAS_SERVER_API_KEYS (comma-separated), or bind to 127.0.0.1"
         )
-    ground = _ground(settings, clock, crew, lock)
-    server, routes = _wired(settings, ground, crew, forks)
+    ground = ground_of(settings, clock=clock, crew=crew, forks=forks, lock=lock)
+    server, routes = _wired(settings, ground)
     app = Flask("lmaas_server", static_folder=None)
     app.url_map.strict_slashes = False
     app.extensions[_NAME] = server
@@ -129,39 +128,9 @@ def server_of(app: Flask) -> Server:
     return server
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Ground:
-    """What everything stands on."""
-
-    lock: DirectoryLock | None
-    storage: Storage
-    artifacts: Artifacts
-    base_models: BaseModels
-    clock: Callable[[], float]
-
-
-def _ground(settings: Settings, clock: Callable[[], float], crew: Crew | None, lock: DirectoryLock | None) -> _Ground:
-    """Take the data directory and bring its database up to date; a failure lets it go again."""
-    if crew is None and lock is None:
-        lock = DirectoryLock(settings.data_dir)
-    try:
-        database = Database(settings.database_url or f"sqlite:///{(settings.data_dir / 'lmaas.db').absolute()}")
-        database.migrate()
-        artifacts = Artifacts(settings.data_dir / "artifacts")
-    except BaseException:
-        if lock is not None:
-            lock.release()
-        raise
-    base_models = BaseModels(() if settings.base_models is None else (settings.base_models,))
-    storage = Storage(database, process=None if crew is None else crew.name)
-    return _Ground(lock=lock, storage=storage, artifacts=artifacts, base_models=base_models, clock=clock)
-
-
-def _wired(
-    settings: Settings, ground: _Ground, crew: Crew | None, forks: ForkServer | None
-) -> tuple[Server, tuple[object, ...]]:
+def _wired(settings: Settings, ground: Ground) -> tuple[Server, tuple[object, ...]]:
     """Make every service and the routes over them, from the ground up."""
-    storage, artifacts, clock = ground.storage, ground.artifacts, ground.clock
+    storage, artifacts, crew, clock = ground.storage, ground.artifacts, ground.crew, ground.clock
     draining = threading.Event()
     streams = Streams(max(1, settings.threads // 2), is_draining=draining.is_set)
     table = RoutingTable(storage)
@@ -178,9 +147,7 @@ def _wired(
     keeping = Keeping(storage)
     load = loader_of(artifacts, device=settings.device)
     predictors = Predictors(storage, load, budget=settings.predictors_mb * MIB, dear=keeping.dear)
-    runner, updating, job_routes = _jobs(
-        settings, ground, streams=streams, flush=log.flush, warm=predictors.ready, forks=forks
-    )
+    runner, updating, job_routes = _jobs(settings, ground, streams=streams, flush=log.flush, warm=predictors.ready)
     deploying = DeployingService(storage, predictors=predictors, keeping=keeping, observer=observer, clock=clock)
     steward = _steward(storage, runner, updating, deploying, observer, clock=clock)
     shadows = Shadows(predictors=predictors, observer=observer, most=settings.max_shadowed)
@@ -195,7 +162,7 @@ def _wired(
         clock=clock,
     )
     collecting = CollectingService(storage, log=log, texts=texts, observer=observer, heard=steward.wake, clock=clock)
-    datasets, uploads = _files(settings, ground, runner, crew)
+    datasets, uploads = _files(settings, ground, runner)
     several = None
     if crew is not None and sums is not None:
         sums.add("observer", observer.state)
@@ -236,12 +203,11 @@ def _wired(
 
 def _jobs(
     settings: Settings,
-    ground: _Ground,
+    ground: Ground,
     *,
     streams: Streams,
     flush: Callable[[], None],
     warm: Callable[[str], object],
-    forks: ForkServer | None,
 ) -> tuple[JobRunner, UpdateService, JobRoutes]:
     """Make the runner of jobs and what asks it for work."""
     storage, artifacts, clock = ground.storage, ground.artifacts, ground.clock
@@ -253,7 +219,7 @@ def _jobs(
         base_models=ground.base_models,
     )
     kinds = job_kinds(storage, artifacts, sources, flush=flush, warm=warm, clock=clock)
-    runner = JobRunner(storage, artifacts, kinds=kinds, settings=settings, clock=clock, forks=forks)
+    runner = JobRunner(storage, artifacts, kinds=kinds, settings=settings, clock=clock, forks=ground.forks)
     memory = settings.job_memory_mb * MIB
     updating = UpdateService(storage, sources, runner, clock=clock)
     routes = JobRoutes(
@@ -266,9 +232,7 @@ def _jobs(
     return runner, updating, routes
 
 
-def _files(
-    settings: Settings, ground: _Ground, runner: JobRunner, crew: Crew | None
-) -> tuple[DatasetService, UploadService]:
+def _files(settings: Settings, ground: Ground, runner: JobRunner) -> tuple[DatasetService, UploadService]:
     """Make what takes files in, whole or in parts."""
     datasets = DatasetService(
         ground.storage,
@@ -277,7 +241,7 @@ def _files(
         max_memory_bytes=settings.read_memory_mb * MIB,
         max_clip_seconds=settings.max_clip_seconds,
         # Who uploads is about to train: by then the process that forks jobs has imported torch.
-        announce=prewarming(runner, crew) if settings.prewarm else _nothing,
+        announce=prewarming(runner, ground.crew) if settings.prewarm else _nothing,
         clock=ground.clock,
     )
     uploads = UploadService(
