@@ -119,7 +119,7 @@ def test_a_missing_part_is_named(http):
 def test_a_part_with_another_checksum_is_refused_and_can_be_sent_again(http):
     upload = begin(http)
     refused = error(put(http, upload, 1, checksum=sha(b"other")), 422)
-    assert refused["code"] == "part_checksum_mismatch"
+    assert (refused["code"], refused["param"]) == ("part_checksum_mismatch", "sha256")
     assert http.get(f"/v1/uploads/{upload['id']}").get_json()["parts"] == []
     assert put(http, upload, 1).status_code == 200
 
@@ -180,7 +180,8 @@ def test_a_part_that_follows_and_is_another_than_it_said_is_refused_at_once(http
     upload = begin(http)
     put_so_far(http, upload, 1)
     refused = error(put_so_far(http, upload, 2, piece=b"z" * KIB), 422)
-    assert (refused["code"], "Part 2" in refused["message"]) == ("part_checksum_mismatch", True)
+    assert (refused["code"], refused["param"]) == ("part_checksum_mismatch", "sha256_so_far")
+    assert "Part 2" in refused["message"]
     assert [found["number"] for found in http.get(f"/v1/uploads/{upload['id']}").get_json()["parts"]] == [1]
 
 

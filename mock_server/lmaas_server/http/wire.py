@@ -1,7 +1,7 @@
 """HTTP/1.1 on one connection, in the loop's thread: requests one after the other, whatever comes ahead. Knows no route.
 
-granian brings a request over three threads, and its body over two more hand-overs, each of which waits for the
-interpreter; here what the socket has brought is a request in the same turn of the loop (`docs/adr/0014`).
+What the socket has brought is a request in the same turn of the loop: nothing is handed to another thread, which would
+wait for the interpreter (`docs/adr/0014-our-own-wire.md`).
 """
 
 from __future__ import annotations

@@ -129,11 +129,12 @@ class UploadFiles:
                 found = _received(blocks, None if here else data.write, number, record.bytes_of(number), mark)
                 begin_writing(data.fileno(), (number - 1) * record.part_bytes, record.bytes_of(number))
             if found != mark.sha256:
-                raise _mismatch(number, f"came with sha256 {found}, and {mark.sha256} was announced")
+                raise _mismatch(number, "sha256", f"came with sha256 {found}, and {mark.sha256} was announced")
             if not here:
                 mark.write(file)
         if self._follow(record) == number:
-            raise _mismatch(number, f"does not make the file's sha256 up to its end {mark.sha256}, as was announced")
+            why = f"does not make the file's sha256 up to its end {mark.sha256}, as was announced"
+            raise _mismatch(number, "sha256_so_far", why)
         return Arrived(number=number, bytes=record.bytes_of(number), mark=mark)
 
     def whole(self, record: UploadRecord) -> tuple[Path, str | None, list[tuple[int, int]]]:
@@ -215,8 +216,8 @@ def _key(id: str) -> str:
     return f"{_FOLDER}/{id}"
 
 
-def _mismatch(number: int, why: str) -> InvalidError:
-    return InvalidError(f"Part {number} {why}; send it again.", code="part_checksum_mismatch", param="sha256")
+def _mismatch(number: int, param: str, why: str) -> InvalidError:
+    return InvalidError(f"Part {number} {why}; send it again.", code="part_checksum_mismatch", param=param)
 
 
 def _received(blocks: Iterable[bytes], write: object, number: int, size: int, mark: Mark) -> str:
