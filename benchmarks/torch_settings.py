@@ -2,7 +2,8 @@
 
     python -m benchmarks.torch_settings
 
-The network is the MLP 784-512-512-10. Not among the targets: it is where the choices of `engine.serving` come from.
+The network is the MLP 784-512-512-10, and a CNN of two blocks on 28x28 for channels-last. Not among the targets: it is
+where the choices of `engine.serving` come from. `torch.compile` wants a C++ compiler.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ def measure() -> tuple[str, list[Row]]:
     with torch.inference_mode():
         rows = [_against(network, row, what, way) for what, way in _ways(network, row).items()]
         rows += [_of_batch(network, row, size) for size in _SIZES]
+        rows += [_of_channels_last(size) for size in (1, 16)]
     return "One row on one thread, time over calling the modules", rows
 
 
@@ -51,6 +53,7 @@ def _ways(network: nn.Sequential, row: Tensor) -> dict[str, Callable[[Tensor], T
 
     return {
         "modules past their hooks (used)": unhooked,
+        "torch.compile": torch.compile(network),
         "traced and frozen": traced,
         "traced, optimize_for_inference": torch.jit.optimize_for_inference(traced),
         "bfloat16": lambda batch: low(batch.bfloat16()).float(),
@@ -59,6 +62,7 @@ def _ways(network: nn.Sequential, row: Tensor) -> dict[str, Callable[[Tensor], T
 
 
 def _against(network: nn.Sequential, batch: Tensor, what: str, way: Callable[[Tensor], Tensor]) -> Row:
+    way(batch)  # what is compiled is compiled with its first call
     usual, ours = alternate(lambda: _timed(network, batch), lambda: _timed(way, batch), rounds=9)
     return Row(what, f"{ours / usual:.2f}x", "")
 
@@ -67,6 +71,23 @@ def _of_batch(network: nn.Sequential, row: Tensor, size: int) -> Row:
     batch = row.repeat(size, 1)
     alone, together = alternate(lambda: _timed(network, row), lambda: _timed(network, batch), rounds=9)
     return Row(f"{size} rows together, each", f"{together / size / alone:.2f}x", "")
+
+
+def _of_channels_last(size: int) -> Row:
+    blocks = [
+        layer
+        for seen, made in ((1, 32), (32, 64))
+        for layer in (nn.Conv2d(seen, made, 3, padding=1), nn.BatchNorm2d(made), nn.MaxPool2d(2), nn.ReLU())
+    ]
+    network = nn.Sequential(*blocks, nn.Flatten(), nn.Linear(64 * 49, 128), nn.ReLU(), nn.Linear(128, 10)).eval()
+    last = copy.deepcopy(network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in its types
+    batch = torch.rand(size, 1, 28, 28)
+    return _against(
+        network,
+        batch,
+        f"CNN, {size} images, channels-last",
+        lambda images: last(images.contiguous(memory_format=torch.channels_last)),
+    )
 
 
 def _timed(way: Callable[[Tensor], Tensor], batch: Tensor) -> float:
